@@ -1,0 +1,2 @@
+//! Tar streams, their index, and compression by content.
+#![forbid(unsafe_code)]

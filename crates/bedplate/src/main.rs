@@ -1,0 +1,3 @@
+//! Container base images from nothing: bootstrap, import, build, run.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! Verified downloads over HTTP and HTTPS.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Image views and edits: layers read, written, applied, unpacked and compared.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Processes in images: namespaces, mounts, capabilities, seccomp, terminals.
+#![forbid(unsafe_code)]

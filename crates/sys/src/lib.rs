@@ -1,0 +1,1 @@
+//! System calls, namespaces, ID maps and rooted paths: the only unsafe code.

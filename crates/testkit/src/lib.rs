@@ -1,0 +1,1 @@
+//! What tests share: generated root filesystems, archives, static programs, clocks and oracles.
