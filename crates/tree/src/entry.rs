@@ -137,4 +137,14 @@ impl Entry {
             _ => None,
         }
     }
+    /// Tells whether two entries would be the same on a disk: as `==`, but for the mode of symbolic links, which
+    /// Linux does not keep. Contents count as the same only where they are in the same place.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        if let (EntryKind::Symlink(a), EntryKind::Symlink(b)) = (&self.kind, &other.kind) {
+            let mode = other.metadata.mode;
+            return a == b && Metadata { mode, ..self.metadata.clone() } == other.metadata;
+        }
+        self == other
+    }
 }

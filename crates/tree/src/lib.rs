@@ -16,15 +16,20 @@
 //! Nothing here touches a disk, a clock or the environment.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod content;
 mod delta;
+mod diff;
+mod edit;
 mod entry;
 mod path;
 mod tree;
 pub mod whiteout;
 
+pub use apply::{ApplyError, ApplyReport, MAX_INODES, flatten};
 pub use content::{Content, Extent, Source};
 pub use delta::{Action, Change, Delta};
+pub use diff::{Difference, LeftOut, Unrepresentable, diff};
 pub use entry::{Entry, EntryKind, Metadata, Timestamp, Xattrs};
-pub use path::{Name, PathError, TreePath};
-pub use tree::{Inode, InodeId, Tree, TreeError};
+pub use path::{MAX_DEPTH, MAX_NAME, MAX_PATH, Name, PathError, TreePath};
+pub use tree::{Inode, InodeId, MAX_SYMLINKS, Tree, TreeError, Walk};

@@ -87,6 +87,23 @@ pub struct Tree {
     inodes: Vec<Inode>,
 }
 
+/// Two trees are equal where they have the same paths with the same entries, hard-linked alike.
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        let mut counterpart = std::collections::HashMap::new();
+        let mut theirs = other.walk();
+        let all = self.walk().all(|(path, id)| {
+            let Some((other_path, other_id)) = theirs.next() else { return false };
+            let (inode, other_inode) = (self.inode(id), other.inode(other_id));
+            path == other_path
+                && inode.entry == other_inode.entry
+                && inode.links == other_inode.links
+                && (inode.links < 2 || *counterpart.entry(id).or_insert(other_id) == other_id)
+        });
+        all && theirs.next().is_none()
+    }
+}
+
 impl Default for Tree {
     fn default() -> Self {
         Self::new()
