@@ -50,22 +50,14 @@ impl<'d> Machine<'d> {
     fn step(&mut self, at: usize) -> Result<(), Failure> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return Err(Failure {
-                at,
-                node: String::new(),
-                problem: EvalProblem::TooManySteps { limit: MAX_STEPS },
-            });
+            return Err(Failure { at, node: String::new(), problem: EvalProblem::TooManySteps { limit: MAX_STEPS } });
         }
         Ok(())
     }
 
     fn write(&mut self, text: &str, at: usize) -> Result<(), Failure> {
         if self.out.len().saturating_add(text.len()) > MAX_OUTPUT {
-            return Err(Failure {
-                at,
-                node: String::new(),
-                problem: EvalProblem::OutputTooLong { limit: MAX_OUTPUT },
-            });
+            return Err(Failure { at, node: String::new(), problem: EvalProblem::OutputTooLong { limit: MAX_OUTPUT } });
         }
         self.out.push_str(text);
         Ok(())
@@ -163,9 +155,7 @@ impl<'d> Machine<'d> {
                 return Err(Failure {
                     at,
                     node: branch.pipeline.to_string(),
-                    problem: EvalProblem::NotIterable {
-                        value: print::argument(&value),
-                    },
+                    problem: EvalProblem::NotIterable { value: print::argument(&value) },
                 });
             }
         }
@@ -176,13 +166,7 @@ impl<'d> Machine<'d> {
     }
 
     fn set(&mut self, name: &str, value: Val<'d>, assigns: bool) {
-        if assigns
-            && let Some((_, slot)) = self
-                .variables
-                .iter_mut()
-                .rev()
-                .find(|(known, _)| known == name)
-        {
+        if assigns && let Some((_, slot)) = self.variables.iter_mut().rev().find(|(known, _)| known == name) {
             *slot = value;
             return;
         }
@@ -215,21 +199,12 @@ impl<'d> Machine<'d> {
                 return Err(failure(first, EvalProblem::NilCommand));
             }
             if !rest.is_empty() || last.is_some() {
-                return Err(failure(
-                    first,
-                    EvalProblem::NotAFunction {
-                        node: first.to_string(),
-                    },
-                ));
+                return Err(failure(first, EvalProblem::NotAFunction { node: first.to_string() }));
             }
             return self.operand(first, dot);
         };
         let fail = |problem| match problem {
-            EvalProblem::Call { .. } => Failure {
-                at: first.at,
-                node: command.to_string(),
-                problem,
-            },
+            EvalProblem::Call { .. } => Failure { at: first.at, node: command.to_string(), problem },
             _ => failure(first, problem),
         };
         functions::check_count(name, rest.len() + usize::from(last.is_some())).map_err(fail)?;
@@ -293,13 +268,7 @@ impl<'d> Machine<'d> {
                     return Err(failure(operand, EvalProblem::NilField { field: field.clone() }));
                 }
                 _ => {
-                    return Err(failure(
-                        operand,
-                        EvalProblem::NoFields {
-                            field: field.clone(),
-                            kind: value.kind(),
-                        },
-                    ));
+                    return Err(failure(operand, EvalProblem::NoFields { field: field.clone(), kind: value.kind() }));
                 }
             };
         }
@@ -308,9 +277,5 @@ impl<'d> Machine<'d> {
 }
 
 fn failure(operand: &Operand, problem: EvalProblem) -> Failure {
-    Failure {
-        at: operand.at,
-        node: operand.to_string(),
-        problem,
-    }
+    Failure { at: operand.at, node: operand.to_string(), problem }
 }

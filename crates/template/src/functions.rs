@@ -5,7 +5,7 @@ use crate::print;
 use crate::value::{Form, Shape, Val, compare_numbers};
 use serde_json::Value;
 use std::borrow::Cow;
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 /// Every function, with its arguments and what it does; an unknown one is an error when the template is parsed.
 ///
@@ -44,10 +44,7 @@ pub(crate) const MAX_PAD: usize = 4096;
 
 /// The function's name in [`FUNCTIONS`].
 pub(crate) fn find(name: &str) -> Option<&'static str> {
-    FUNCTIONS
-        .iter()
-        .map(|(known, _)| *known)
-        .find(|known| *known == name)
+    FUNCTIONS.iter().map(|(known, _)| *known).find(|known| *known == name)
 }
 
 /// The function whose name is nearest to a misspelt one, if any is near.
@@ -55,8 +52,9 @@ pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     FUNCTIONS
         .iter()
         .map(|(known, _)| (distance(known, name), *known))
-        .filter(|(distance, known)| *distance <= known.len().max(2) / 2)
-        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 2)
+        // Of two that are as near, the longer: a letter is forgotten more often than added.
+        .min_by_key(|(distance, known)| (*distance, Reverse(known.len())))
         .map(|(_, known)| known)
 }
 
@@ -69,9 +67,7 @@ fn distance(known: &str, name: &str) -> usize {
         row[0] = index + 1;
         for (column, right) in name.iter().enumerate() {
             let above = row[column + 1];
-            row[column + 1] = (diagonal + usize::from(left != *right))
-                .min(above + 1)
-                .min(row[column] + 1);
+            row[column + 1] = (diagonal + usize::from(left != *right)).min(above + 1).min(row[column] + 1);
             diagonal = above;
         }
     }
@@ -98,17 +94,18 @@ pub(crate) fn check_count(function: &'static str, got: usize) -> Result<(), Eval
     }
     Err(EvalProblem::ArgumentCount {
         function,
-        want: if least == most {
-            least.to_string()
-        } else {
-            format!("at least {least}")
-        },
+        want: if least == most { least.to_string() } else { format!("at least {least}") },
         got,
     })
 }
 
 /// Calls a function; `headers` makes Docker's formatting functions pass their first argument through, as in the heading of a table.
-pub(crate) fn call<'d>(function: &'static str, values: &[Val<'d>], shape: &Shape, headers: bool) -> Result<Val<'d>, EvalProblem> {
+pub(crate) fn call<'d>(
+    function: &'static str,
+    values: &[Val<'d>],
+    shape: &Shape,
+    headers: bool,
+) -> Result<Val<'d>, EvalProblem> {
     check_count(function, values.len())?;
     if headers && matches!(function, "json" | "title" | "lower" | "upper" | "truncate") {
         return values.first().cloned().ok_or(EvalProblem::NilCommand);
@@ -125,10 +122,9 @@ pub(crate) fn call<'d>(function: &'static str, values: &[Val<'d>], shape: &Shape
         ("gt", [left, right]) => order(left, right).map(|order| Val::bool(order.is_gt())).map_err(refused),
         ("ge", [left, right]) => order(left, right).map(|order| Val::bool(order.is_ge())).map_err(refused),
         ("len", [value]) => length(value).map(|length| Val::int(length as u64)).map_err(refused),
-        ("index", [value, keys @ ..]) => keys
-            .iter()
-            .try_fold(value.clone(), |value, key| index(&value, key, shape))
-            .map_err(refused),
+        ("index", [value, keys @ ..]) => {
+            keys.iter().try_fold(value.clone(), |value, key| index(&value, key, shape)).map_err(refused)
+        }
         ("slice", [value, bounds @ ..]) => slice(value, bounds).map_err(refused),
         ("print", _) => Ok(Val::text(print::print(values))),
         ("println", _) => Ok(Val::text(print::println(values))),
@@ -144,13 +140,8 @@ pub(crate) fn call<'d>(function: &'static str, values: &[Val<'d>], shape: &Shape
         ("split", [value, separator]) => Ok(Val::owned(split(text(value)?, text(separator)?))),
         ("truncate", [value, length]) => {
             let length = int(length)?;
-            let length = usize::try_from(length).map_err(|_| {
-                refused(CallProblem::Unreasonable {
-                    what: "length",
-                    value: length,
-                    limit: usize::MAX,
-                })
-            })?;
+            let length = usize::try_from(length)
+                .map_err(|_| refused(CallProblem::Unreasonable { what: "length", value: length, limit: usize::MAX }))?;
             Ok(Val::text(text(value)?.chars().take(length).collect::<String>()))
         }
         ("pad", [value, before, after]) => {
@@ -158,13 +149,7 @@ pub(crate) fn call<'d>(function: &'static str, values: &[Val<'d>], shape: &Shape
                 usize::try_from(value)
                     .ok()
                     .filter(|count| *count <= MAX_PAD)
-                    .ok_or_else(|| {
-                        refused(CallProblem::Unreasonable {
-                            what: "padding",
-                            value,
-                            limit: MAX_PAD,
-                        })
-                    })
+                    .ok_or_else(|| refused(CallProblem::Unreasonable { what: "padding", value, limit: MAX_PAD }))
             };
             let source = text(value)?;
             let (before, after) = (spaces(int(before)?)?, spaces(int(after)?)?);
@@ -180,26 +165,15 @@ pub(crate) fn call<'d>(function: &'static str, values: &[Val<'d>], shape: &Shape
 }
 
 fn text<'v>(value: &'v Val<'_>) -> Result<&'v str, EvalProblem> {
-    value.json().as_str().ok_or(EvalProblem::ArgumentType {
-        expected: "string",
-        found: value.kind(),
-    })
+    value.json().as_str().ok_or(EvalProblem::ArgumentType { expected: "string", found: value.kind() })
 }
 
 fn int(value: &Val<'_>) -> Result<i64, EvalProblem> {
-    value.json().as_i64().ok_or(EvalProblem::ArgumentType {
-        expected: "int",
-        found: value.kind(),
-    })
+    value.json().as_i64().ok_or(EvalProblem::ArgumentType { expected: "int", found: value.kind() })
 }
 
 fn choose<'d>(values: &[Val<'d>], wanted: bool) -> Val<'d> {
-    values
-        .iter()
-        .find(|value| value.is_true() == wanted)
-        .or(values.last())
-        .cloned()
-        .unwrap_or(Val::Missing)
+    values.iter().find(|value| value.is_true() == wanted).or(values.last()).cloned().unwrap_or(Val::Missing)
 }
 
 fn equals_any(first: &Val<'_>, rest: &[Val<'_>]) -> Result<bool, CallProblem> {
@@ -218,12 +192,14 @@ fn equal(left: &Val<'_>, right: &Val<'_>) -> Result<bool, CallProblem> {
     match (left.json(), right.json()) {
         (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
         (Value::String(left), Value::String(right)) => Ok(left == right),
-        (Value::Number(left), Value::Number(right)) => compare_numbers(left, right)
-            .map(Ordering::is_eq)
-            .ok_or(CallProblem::Incompatible),
+        (Value::Number(left), Value::Number(right)) => {
+            compare_numbers(left, right).map(Ordering::is_eq).ok_or(CallProblem::Incompatible)
+        }
         (Value::Null, Value::Null) => Ok(true),
         (Value::Null, _) | (_, Value::Null) => Ok(false),
-        (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => Err(CallProblem::NotComparable),
+        (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => {
+            Err(CallProblem::NotComparable)
+        }
         _ => Err(CallProblem::Incompatible),
     }
 }
@@ -253,10 +229,7 @@ fn index<'d>(value: &Val<'d>, key: &Val<'d>, shape: &Shape) -> Result<Val<'d>, C
         (Value::Null, Form::Plain) => Err(CallProblem::Nil { action: "index" }),
         (Value::Array(_), _) | (Value::Null, Form::List) => {
             let Some(position) = key.json().as_i64() else {
-                return Err(CallProblem::BadIndexType {
-                    container: "slice/array",
-                    kind: key.kind(),
-                });
+                return Err(CallProblem::BadIndexType { container: "slice/array", kind: key.kind() });
             };
             usize::try_from(position)
                 .ok()
@@ -265,10 +238,7 @@ fn index<'d>(value: &Val<'d>, key: &Val<'d>, shape: &Shape) -> Result<Val<'d>, C
         }
         (Value::Object(_), form) | (Value::Null, form @ Form::Map) => {
             let Some(name) = key.json().as_str() else {
-                return Err(CallProblem::BadIndexType {
-                    container: "map",
-                    kind: key.kind(),
-                });
+                return Err(CallProblem::BadIndexType { container: "map", kind: key.kind() });
             };
             match value.entry(name, shape) {
                 Some(entry) => Ok(entry),
@@ -277,10 +247,7 @@ fn index<'d>(value: &Val<'d>, key: &Val<'d>, shape: &Shape) -> Result<Val<'d>, C
                 None => Err(CallProblem::NoEntry { key: name.to_owned() }),
             }
         }
-        _ => Err(CallProblem::NoElements {
-            action: "index",
-            kind: value.kind(),
-        }),
+        _ => Err(CallProblem::NoElements { action: "index", kind: value.kind() }),
     }
 }
 
@@ -291,19 +258,13 @@ fn slice<'d>(value: &Val<'d>, bounds: &[Val<'d>]) -> Result<Val<'d>, CallProblem
         Value::Null if value.form() == Form::Plain => return Err(CallProblem::Nil { action: "slice" }),
         Value::Null => 0,
         _ => {
-            return Err(CallProblem::NoElements {
-                action: "slice",
-                kind: value.kind(),
-            });
+            return Err(CallProblem::NoElements { action: "slice", kind: value.kind() });
         }
     };
     let mut range = [0, size, size];
     for (slot, bound) in range.iter_mut().zip(bounds) {
         let Some(position) = bound.json().as_i64() else {
-            return Err(CallProblem::BadIndexType {
-                container: "slice/array",
-                kind: bound.kind(),
-            });
+            return Err(CallProblem::BadIndexType { container: "slice/array", kind: bound.kind() });
         };
         *slot = usize::try_from(position)
             .ok()
@@ -312,10 +273,7 @@ fn slice<'d>(value: &Val<'d>, bounds: &[Val<'d>]) -> Result<Val<'d>, CallProblem
     }
     let [from, to, _] = range;
     if from > to {
-        return Err(CallProblem::Backwards {
-            from: from as i64,
-            to: to as i64,
-        });
+        return Err(CallProblem::Backwards { from: from as i64, to: to as i64 });
     }
     match value.json() {
         // A cut inside a character leaves bytes that are no text; Go prints them, JSON cannot hold them.
@@ -326,10 +284,7 @@ fn slice<'d>(value: &Val<'d>, bounds: &[Val<'d>]) -> Result<Val<'d>, CallProblem
 }
 
 fn join(list: &Val<'_>, separator: &str) -> Result<String, EvalProblem> {
-    let wrong = |found| EvalProblem::ArgumentType {
-        expected: "[]string",
-        found,
-    };
+    let wrong = |found| EvalProblem::ArgumentType { expected: "[]string", found };
     match list.json() {
         Value::Null => Ok(String::new()),
         Value::Array(items) => {
@@ -349,15 +304,12 @@ fn join(list: &Val<'_>, separator: &str) -> Result<String, EvalProblem> {
 fn split(text: &str, separator: &str) -> Value {
     let part = |part: &str| Value::String(part.to_owned());
     if separator.is_empty() {
-        return text
-            .chars()
-            .map(|character| Value::String(character.to_string()))
-            .collect();
+        return text.chars().map(|character| Value::String(character.to_string())).collect();
     }
     text.split(separator).map(part).collect()
 }
 
-/// Go's `strings.Title`: a letter is made upper case if what stands before it is no letter, digit, `_` or `'`-less word part.
+/// Go's `strings.Title`: upper case after what is neither a letter, a digit nor `_`.
 fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut begins = true;

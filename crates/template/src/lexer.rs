@@ -44,11 +44,7 @@ const COMMENT_END: &str = "*/";
 
 /// Splits a template into tokens; texts are trimmed as the trim markers beside them say.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Found> {
-    let mut lexer = Lexer {
-        text,
-        at: 0,
-        tokens: Vec::new(),
-    };
+    let mut lexer = Lexer { text, at: 0, tokens: Vec::new() };
     lexer.run()?;
     Ok(lexer.tokens)
 }
@@ -74,11 +70,7 @@ impl<'t> Lexer<'t> {
 
     fn push(&mut self, kind: Kind, length: usize) {
         let text = &self.text[self.at..self.at + length];
-        self.tokens.push(Token {
-            kind,
-            text,
-            at: self.at,
-        });
+        self.tokens.push(Token { kind, text, at: self.at });
         self.at += length;
     }
 
@@ -100,11 +92,7 @@ impl<'t> Lexer<'t> {
                 text = text.trim_end_matches(is_space);
             }
             if !text.is_empty() {
-                self.tokens.push(Token {
-                    kind: Kind::Text,
-                    text,
-                    at: begin + shift,
-                });
+                self.tokens.push(Token { kind: Kind::Text, text, at: begin + shift });
             }
             let Some(next) = next else {
                 self.at = self.text.len();
@@ -179,12 +167,7 @@ impl<'t> Lexer<'t> {
                 '\'' => self.quoted('\'', Kind::Character, "character constant")?,
                 '`' => {
                     let Some(end) = rest[1..].find('`') else {
-                        return Err((
-                            self.at,
-                            SyntaxProblem::Unterminated {
-                                kind: "raw quoted string",
-                            },
-                        ));
+                        return Err((self.at, SyntaxProblem::Unterminated { kind: "raw quoted string" }));
                     };
                     self.push(Kind::Raw, end + 2);
                 }
@@ -209,13 +192,7 @@ impl<'t> Lexer<'t> {
                     self.terminated()?;
                 }
                 _ => {
-                    return Err((
-                        self.at,
-                        SyntaxProblem::BadCharacter {
-                            character,
-                            context: "action",
-                        },
-                    ));
+                    return Err((self.at, SyntaxProblem::BadCharacter { character, context: "action" }));
                 }
             }
         }
@@ -227,13 +204,7 @@ impl<'t> Lexer<'t> {
         match rest.chars().next() {
             None | Some('.' | ',' | '|' | ':' | ')' | '(' | '=') => Ok(()),
             Some(character) if is_space(character) || rest.starts_with(CLOSE) => Ok(()),
-            Some(character) => Err((
-                self.at,
-                SyntaxProblem::BadCharacter {
-                    character,
-                    context: "name",
-                },
-            )),
+            Some(character) => Err((self.at, SyntaxProblem::BadCharacter { character, context: "name" })),
         }
     }
 
@@ -257,8 +228,7 @@ impl<'t> Lexer<'t> {
 
 /// Length in bytes of the name at the beginning of `text`.
 fn word(text: &str) -> usize {
-    text.find(|character| !is_word(character))
-        .unwrap_or(text.len())
+    text.find(|character| !is_word(character)).unwrap_or(text.len())
 }
 
 /// Length in bytes of what looks like a number; the parser judges it.
@@ -304,10 +274,7 @@ mod tests {
             ("a {{/* c */}} b", "Text(a ) Text( b)"),
             (r#"{{"}}"}}"#, r#"Open({{) Quoted("}}") Close(}})"#),
             ("{{1.5e+3|x}}", "Open({{) Number(1.5e+3) Pipe(|) Word(x) Close(}})"),
-            (
-                "{{$x := 'a'}}",
-                "Open({{) Variable($x) Space( ) Declare(:=) Space( ) Character('a') Close(}})",
-            ),
+            ("{{$x := 'a'}}", "Open({{) Variable($x) Space( ) Declare(:=) Space( ) Character('a') Close(}})"),
         ];
         for (text, expected) in table {
             assert_eq!(spelled(text).as_deref(), Ok(expected), "{text}");

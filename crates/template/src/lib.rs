@@ -54,14 +54,8 @@ impl Template {
     /// [`TemplateError::Syntax`] with line and column.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
         match parser::parse(text) {
-            Ok(list) => Ok(Template {
-                text: text.to_owned(),
-                list,
-            }),
-            Err((at, problem)) => Err(TemplateError::Syntax {
-                position: Position::of(text, at),
-                problem,
-            }),
+            Ok(list) => Ok(Template { text: text.to_owned(), list }),
+            Err((at, problem)) => Err(TemplateError::Syntax { position: Position::of(text, at), problem }),
         }
     }
 

@@ -97,9 +97,7 @@ impl fmt::Display for Operand {
             OperandKind::Dot => out.write_str("."),
             OperandKind::Nil => out.write_str("nil"),
             OperandKind::Bool(value) => write!(out, "{value}"),
-            OperandKind::Number { spelled, .. } | OperandKind::Text { spelled, .. } => {
-                out.write_str(spelled)
-            }
+            OperandKind::Number { spelled, .. } | OperandKind::Text { spelled, .. } => out.write_str(spelled),
             OperandKind::Function(name) => out.write_str(name),
             OperandKind::Field(fields) => spell_fields(out, fields),
             OperandKind::Variable { name, fields } => {

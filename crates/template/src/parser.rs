@@ -10,21 +10,9 @@ use serde_json::Number;
 /// Parses a template text.
 pub(crate) fn parse(text: &str) -> Result<List, Found> {
     if text.len() > MAX_TEXT {
-        return Err((
-            0,
-            SyntaxProblem::TooLong {
-                size: text.len(),
-                limit: MAX_TEXT,
-            },
-        ));
+        return Err((0, SyntaxProblem::TooLong { size: text.len(), limit: MAX_TEXT }));
     }
-    let mut parser = Parser {
-        tokens: tokens(text)?,
-        next: 0,
-        variables: vec!["$".to_owned()],
-        loops: 0,
-        depth: 0,
-    };
+    let mut parser = Parser { tokens: tokens(text)?, next: 0, variables: vec!["$".to_owned()], loops: 0, depth: 0 };
     let (list, stop) = parser.list()?;
     match stop {
         Stop::Text => Ok(list),
@@ -48,11 +36,7 @@ enum Stop {
     Else(usize),
 }
 
-const END: Token<'static> = Token {
-    kind: Kind::End,
-    text: "",
-    at: 0,
-};
+const END: Token<'static> = Token { kind: Kind::End, text: "", at: 0 };
 
 impl<'t> Parser<'t> {
     fn peek(&self) -> Token<'t> {
@@ -73,15 +57,11 @@ impl<'t> Parser<'t> {
 
     fn unexpected<T>(token: Token<'_>, context: &'static str) -> Result<T, Found> {
         let problem = match token.kind {
-            Kind::Word if is_keyword(token.text) => SyntaxProblem::Unexpected {
-                token: format!("<{}>", token.text),
-                context,
-            },
+            Kind::Word if is_keyword(token.text) => {
+                SyntaxProblem::Unexpected { token: format!("<{}>", token.text), context }
+            }
             Kind::End => SyntaxProblem::UnclosedAction,
-            _ => SyntaxProblem::Unexpected {
-                token: format!("{:?}", token.text),
-                context,
-            },
+            _ => SyntaxProblem::Unexpected { token: format!("{:?}", token.text), context },
         };
         Err((token.at, problem))
     }
@@ -152,12 +132,7 @@ impl<'t> Parser<'t> {
                 "break" | "continue" => {
                     self.next += 1;
                     if self.loops == 0 {
-                        return Err((
-                            token.at,
-                            SyntaxProblem::Stray {
-                                keyword: token.text.to_owned(),
-                            },
-                        ));
+                        return Err((token.at, SyntaxProblem::Stray { keyword: token.text.to_owned() }));
                     }
                     if token.text == "break" {
                         self.close("break")?;
@@ -167,12 +142,7 @@ impl<'t> Parser<'t> {
                     return Ok(Node::Continue);
                 }
                 "define" | "block" | "template" => {
-                    return Err((
-                        token.at,
-                        SyntaxProblem::Unsupported {
-                            keyword: token.text.to_owned(),
-                        },
-                    ));
+                    return Err((token.at, SyntaxProblem::Unsupported { keyword: token.text.to_owned() }));
                 }
                 _ => {}
             }
@@ -203,11 +173,7 @@ impl<'t> Parser<'t> {
         };
         self.variables.truncate(outer);
         self.depth -= 1;
-        Ok(Branch {
-            pipeline,
-            then,
-            otherwise,
-        })
+        Ok(Branch { pipeline, then, otherwise })
     }
 
     fn otherwise(&mut self, keyword: &'static str, at: usize, else_at: usize) -> Result<List, Found> {
@@ -217,22 +183,13 @@ impl<'t> Parser<'t> {
         if token.kind == Kind::Word && token.text == keyword && keyword != "range" {
             self.next += 1;
             let inner = self.branch(keyword, token.at)?;
-            return Ok(vec![if keyword == "if" {
-                Node::If(inner)
-            } else {
-                Node::With(inner)
-            }]);
+            return Ok(vec![if keyword == "if" { Node::If(inner) } else { Node::With(inner) }]);
         }
         self.close("else")?;
         match self.list()? {
             (list, Stop::End(_)) => Ok(list),
             (_, Stop::Text) => Err((at, SyntaxProblem::MissingEnd { keyword })),
-            (_, Stop::Else(second)) => Err((
-                second.max(else_at),
-                SyntaxProblem::Stray {
-                    keyword: "else".into(),
-                },
-            )),
+            (_, Stop::Else(second)) => Err((second.max(else_at), SyntaxProblem::Stray { keyword: "else".into() })),
         }
     }
 
@@ -286,11 +243,7 @@ impl<'t> Parser<'t> {
         if !assigns {
             self.variables.extend(variables.iter().cloned());
         }
-        Ok(Pipeline {
-            variables,
-            assigns,
-            commands,
-        })
+        Ok(Pipeline { variables, assigns, commands })
     }
 
     /// Reads `$x :=`, `$x =` and, in a range, `$i, $x :=`.
@@ -334,12 +287,7 @@ impl<'t> Parser<'t> {
         if self.variables.iter().any(|known| known == name.text) {
             return Ok(());
         }
-        Err((
-            name.at,
-            SyntaxProblem::UnknownVariable {
-                name: name.text.to_owned(),
-            },
-        ))
+        Err((name.at, SyntaxProblem::UnknownVariable { name: name.text.to_owned() }))
     }
 
     /// Reads a command; true if a `|` follows, which is taken.
@@ -359,10 +307,7 @@ impl<'t> Parser<'t> {
             }
             words.push(self.operand()?);
             let token = self.peek();
-            if !matches!(
-                token.kind,
-                Kind::Space | Kind::Close | Kind::RightParen | Kind::Pipe
-            ) {
+            if !matches!(token.kind, Kind::Space | Kind::Close | Kind::RightParen | Kind::Pipe) {
                 return Self::unexpected(token, "operand");
             }
         }
@@ -393,10 +338,7 @@ impl<'t> Parser<'t> {
             }
             Kind::Variable => {
                 self.known(token)?;
-                OperandKind::Variable {
-                    name: token.text.to_owned(),
-                    fields: self.fields(),
-                }
+                OperandKind::Variable { name: token.text.to_owned(), fields: self.fields() }
             }
             Kind::LeftParen => {
                 self.deeper(token.at)?;
@@ -404,21 +346,12 @@ impl<'t> Parser<'t> {
                 self.depth -= 1;
                 let field = self.peek();
                 at = if field.kind == Kind::Field { field.at } else { token.at };
-                OperandKind::Group {
-                    pipeline,
-                    fields: self.fields(),
-                }
+                OperandKind::Group { pipeline, fields: self.fields() }
             }
             Kind::Word => word(token)?,
             Kind::Number => OperandKind::Number {
-                value: number(token.text).ok_or_else(|| {
-                    (
-                        token.at,
-                        SyntaxProblem::BadNumber {
-                            text: token.text.to_owned(),
-                        },
-                    )
-                })?,
+                value: number(token.text)
+                    .ok_or_else(|| (token.at, SyntaxProblem::BadNumber { text: token.text.to_owned() }))?,
                 spelled: token.text.to_owned(),
             },
             Kind::Quoted | Kind::Raw | Kind::Character => constant(token)?,
@@ -429,10 +362,7 @@ impl<'t> Parser<'t> {
 }
 
 fn is_keyword(word: &str) -> bool {
-    matches!(
-        word,
-        "if" | "else" | "end" | "with" | "range" | "break" | "continue" | "define" | "block" | "template"
-    )
+    matches!(word, "if" | "else" | "end" | "with" | "range" | "break" | "continue" | "define" | "block" | "template")
 }
 
 fn word(token: Token<'_>) -> Result<OperandKind, Found> {
@@ -445,10 +375,7 @@ fn word(token: Token<'_>) -> Result<OperandKind, Found> {
             Some(function) => Ok(OperandKind::Function(function)),
             None => Err((
                 token.at,
-                SyntaxProblem::UnknownFunction {
-                    name: name.to_owned(),
-                    hint: functions::nearest(name),
-                },
+                SyntaxProblem::UnknownFunction { name: name.to_owned(), hint: functions::nearest(name) },
             )),
         },
     }
@@ -456,33 +383,19 @@ fn word(token: Token<'_>) -> Result<OperandKind, Found> {
 
 fn constant(token: Token<'_>) -> Result<OperandKind, Found> {
     let inner = &token.text[1..token.text.len() - 1];
-    let bad = || {
-        (
-            token.at,
-            SyntaxProblem::BadQuote {
-                text: token.text.to_owned(),
-            },
-        )
-    };
+    let bad = || (token.at, SyntaxProblem::BadQuote { text: token.text.to_owned() });
     if token.kind == Kind::Raw {
-        return Ok(OperandKind::Text {
-            value: inner.to_owned(),
-            spelled: token.text.to_owned(),
-        });
+        return Ok(OperandKind::Text { value: inner.to_owned(), spelled: token.text.to_owned() });
     }
     let value = unquote(inner).ok_or_else(bad)?;
     if token.kind == Kind::Quoted {
-        return Ok(OperandKind::Text {
-            value,
-            spelled: token.text.to_owned(),
-        });
+        return Ok(OperandKind::Text { value, spelled: token.text.to_owned() });
     }
     let mut characters = value.chars();
     match (characters.next(), characters.next()) {
-        (Some(character), None) => Ok(OperandKind::Number {
-            value: Number::from(u32::from(character)),
-            spelled: token.text.to_owned(),
-        }),
+        (Some(character), None) => {
+            Ok(OperandKind::Number { value: Number::from(u32::from(character)), spelled: token.text.to_owned() })
+        }
         _ => Err(bad()),
     }
 }
@@ -531,10 +444,7 @@ fn unquote(text: &str) -> Option<String> {
 
 fn digits(text: &str, from: usize, count: usize, radix: u32) -> Option<&str> {
     let digits = text.get(from..from + count)?;
-    digits
-        .chars()
-        .all(|digit| digit.is_digit(radix))
-        .then_some(digits)
+    digits.chars().all(|digit| digit.is_digit(radix)).then_some(digits)
 }
 
 /// Reads a number as Go writes them: decimal, 0x, 0o, 0b, leading 0 for octal, `_` between digits, floats.
@@ -569,10 +479,7 @@ fn number(text: &str) -> Option<Number> {
     if radix != 10 || !lower.bytes().any(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    if !lower
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'+' | b'-'))
-    {
+    if !lower.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'+' | b'-')) {
         return None;
     }
     let value: f64 = lower.parse().ok()?;
@@ -611,11 +518,7 @@ mod tests {
             ("1e999", None),
         ];
         for (text, expected) in table {
-            assert_eq!(
-                number(text).map(|value| value.to_string()).as_deref(),
-                expected,
-                "{text}"
-            );
+            assert_eq!(number(text).map(|value| value.to_string()).as_deref(), expected, "{text}");
         }
     }
 

@@ -141,10 +141,7 @@ struct Verb {
 
 impl Verb {
     fn pad(&self, text: &str, zeros: bool) -> String {
-        let missing = self
-            .width
-            .unwrap_or(0)
-            .saturating_sub(text.chars().count());
+        let missing = self.width.unwrap_or(0).saturating_sub(text.chars().count());
         if missing == 0 {
             return text.to_owned();
         }
@@ -289,7 +286,9 @@ fn write_verb(letter: char, verb: &Verb, value: &Val<'_>, out: &mut String) {
 /// One scalar under one verb; `None` where Go says that they do not fit.
 fn write_scalar(letter: char, verb: &Verb, scalar: &Value) -> Option<String> {
     match scalar {
-        Value::Bool(value) => matches!(letter, 'v' | 't').then(|| verb.pad(if *value { "true" } else { "false" }, false)),
+        Value::Bool(value) => {
+            matches!(letter, 'v' | 't').then(|| verb.pad(if *value { "true" } else { "false" }, false))
+        }
         Value::String(text) => {
             let cut: String = match verb.precision {
                 Some(precision) => text.chars().take(precision).collect(),
@@ -363,16 +362,9 @@ fn significant(magnitude: f64, precision: usize) -> String {
         return "0".into();
     }
     let scientific = format!("{magnitude:.*e}", precision - 1);
-    let power: i64 = scientific
-        .split_once('e')
-        .and_then(|(_, power)| power.parse().ok())
-        .unwrap_or(0);
+    let power: i64 = scientific.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
     let trim = |text: &str| {
-        if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        } else {
-            text.to_owned()
-        }
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
     };
     let limit = i64::try_from(precision).unwrap_or(i64::MAX);
     if power < -4 || power >= limit {
@@ -386,11 +378,7 @@ fn significant(magnitude: f64, precision: usize) -> String {
 fn hex(text: &str, upper: bool) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     for byte in text.bytes() {
-        let _ = if upper {
-            write!(out, "{byte:02X}")
-        } else {
-            write!(out, "{byte:02x}")
-        };
+        let _ = if upper { write!(out, "{byte:02X}") } else { write!(out, "{byte:02x}") };
     }
     out
 }

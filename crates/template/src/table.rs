@@ -83,10 +83,7 @@ impl Format {
 /// Aligns cells that end in a tab, as Go's `text/tabwriter` does: a column is a run of lines that all have the cell.
 pub fn align(text: &str) -> String {
     let mut table = Aligner {
-        lines: text
-            .split('\n')
-            .map(|line| line.splitn(MAX_COLUMNS, '\t').collect())
-            .collect(),
+        lines: text.split('\n').map(|line| line.splitn(MAX_COLUMNS, '\t').collect()).collect(),
         widths: Vec::new(),
         out: String::with_capacity(text.len() * 2),
     };
@@ -155,7 +152,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const HEADERS: &[(&str, &str)] = &[("Repository", "REPOSITORY"), ("Tag", "TAG"), ("ID", "IMAGE ID"), ("Size", "SIZE")];
+    const HEADERS: &[(&str, &str)] =
+        &[("Repository", "REPOSITORY"), ("Tag", "TAG"), ("ID", "IMAGE ID"), ("Size", "SIZE")];
 
     fn rows() -> Vec<Value> {
         vec![
@@ -165,10 +163,7 @@ mod tests {
     }
 
     fn rendered(format: &str) -> String {
-        Format::parse(format, "table")
-            .unwrap()
-            .render(HEADERS, &rows(), &Shape::STRICT)
-            .unwrap()
+        Format::parse(format, "table").unwrap().render(HEADERS, &rows(), &Shape::STRICT).unwrap()
     }
 
     #[test]
@@ -188,7 +183,6 @@ mod tests {
             "IMAGE ID    TAG       SIZE\n\
              sha256:01   trixie    \"78.6MB\"\n\
              sha256:fe   1         \"1kB\"\n"
-                .replace("sha256:01", "sha256:01")
         );
     }
 
@@ -204,14 +198,8 @@ mod tests {
 
     #[test]
     fn unknown_column_is_an_error_with_its_place() {
-        let error = Format::parse("table {{.Repo}}", "")
-            .unwrap()
-            .render(HEADERS, &rows(), &Shape::STRICT)
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "template: :1:2: executing \"\" at <.Repo>: map has no entry for key \"Repo\""
-        );
+        let error = Format::parse("table {{.Repo}}", "").unwrap().render(HEADERS, &rows(), &Shape::STRICT).unwrap_err();
+        assert_eq!(error.to_string(), "template: :1:2: executing \"\" at <.Repo>: map has no entry for key \"Repo\"");
     }
 
     #[test]

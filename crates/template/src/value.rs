@@ -20,20 +20,39 @@ pub struct Shape {
 
 impl Shape {
     /// Every object is strict: a field that is absent is an error.
-    pub const STRICT: Shape = Shape {
-        maps: &[],
-        lists: &[],
-        optional: &[],
-    };
+    pub const STRICT: Shape = Shape { maps: &[], lists: &[], optional: &[] };
 
     /// The fields of Docker's `inspect` of images and containers.
     pub const DOCKER: Shape = Shape {
         maps: &["Labels", "Annotations", "ExposedPorts", "Volumes", "Sysctls", "Tmpfs", "Ports", "Networks"],
         lists: &[
-            "Cmd", "Entrypoint", "Env", "OnBuild", "Shell", "RepoTags", "RepoDigests", "Layers", "Mounts", "Args", "CapAdd",
-            "CapDrop", "Binds", "Ulimits", "Test",
+            "Cmd",
+            "Entrypoint",
+            "Env",
+            "OnBuild",
+            "Shell",
+            "RepoTags",
+            "RepoDigests",
+            "Layers",
+            "Mounts",
+            "Args",
+            "CapAdd",
+            "CapDrop",
+            "Binds",
+            "Ulimits",
+            "Test",
         ],
-        optional: &["ExposedPorts", "Volumes", "Labels", "OnBuild", "Shell", "StopSignal", "Healthcheck", "Annotations", "Variant"],
+        optional: &[
+            "ExposedPorts",
+            "Volumes",
+            "Labels",
+            "OnBuild",
+            "Shell",
+            "StopSignal",
+            "Healthcheck",
+            "Annotations",
+            "Variant",
+        ],
     };
 }
 
