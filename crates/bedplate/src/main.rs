@@ -1,3 +1,31 @@
 //! Container base images from nothing: bootstrap, import, build, run.
+//!
+//! The binary is thin: it reads the command line, the environment and the clock once ([`context`]), calls a
+//! library, and renders what comes back: results on stdout, everything else on stderr ([`failure`]).
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod cli;
+mod commands;
+mod context;
+mod failure;
+mod format;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::context::Context;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error),
+    };
+    let outcome = Context::from_environment(&cli.global).and_then(|context| commands::dispatch(cli.command, &context));
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,45 @@
+//! The command line: the one definition that help, man pages and completions come from.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+/// Makes container base images from nothing, and works with them: no daemon, no root needed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bedplate",
+    version,
+    propagate_version = false,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Run 'bedplate COMMAND --help' for more information on a command."
+)]
+pub(crate) struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options before or after any command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where images are kept [default: /var/lib/bedplate for root, $XDG_DATA_HOME/bedplate for others]
+    #[arg(long, env = "BEDPLATE_ROOT", value_name = "DIR", global = true, hide_env_values = true)]
+    pub(crate) root: Option<PathBuf>,
+    /// Say what is done while it is done, on stderr
+    #[arg(short = 'D', long, global = true)]
+    pub(crate) debug: bool,
+}
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an image from a tar archive, a directory or a URL
+    Import(commands::import::Args),
+}

@@ -1,0 +1,111 @@
+//! What the process was given: environment, clock, terminal. Read once, here; libraries get values.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bedplate_store::{OpenOptions, Sharing, Store};
+use bedplate_tree::Timestamp;
+
+use crate::cli::Global;
+use crate::failure::{Failure, Kind};
+
+/// The environment variable by which tests say what time it is, in seconds since 1970.
+///
+/// It stands for the wall clock in messages and tables ("3 weeks ago") and nowhere else: the clock enters no image.
+const TEST_CLOCK: &str = "BEDPLATE_TEST_CLOCK";
+
+/// Where root's images are, and what every user may read.
+const SYSTEM_ROOT: &str = "/var/lib/bedplate";
+
+/// What a command may know of its surroundings.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Where this user's images are kept.
+    pub(crate) root: PathBuf,
+    /// Where look-ups go on, read-only, when this user has no such image.
+    pub(crate) fallback: Option<PathBuf>,
+    /// The moment the process started: for words like "3 weeks ago", never for an image.
+    pub(crate) now: SystemTime,
+    /// `SOURCE_DATE_EPOCH`, in seconds since 1970: no time in a new image is later.
+    pub(crate) source_date_epoch: Option<i64>,
+    /// Whether stderr is a terminal: progress bars are shown there only.
+    pub(crate) stderr_is_terminal: bool,
+    /// Whether stdout is a terminal.
+    pub(crate) stdout_is_terminal: bool,
+}
+
+impl Context {
+    /// Reads the environment and the clock.
+    ///
+    /// # Errors
+    /// A variable that is not what it must be, or no home directory to keep images in.
+    pub(crate) fn from_environment(global: &Global) -> Result<Self, Failure> {
+        if global.debug {
+            tracing_subscriber::fmt()
+                .with_writer(std::io::stderr)
+                .with_max_level(tracing::Level::DEBUG)
+                .without_time()
+                .init();
+        }
+        let is_root = bedplate_sys::userns::is_root();
+        let root = match &global.root {
+            Some(root) => root.clone(),
+            None if is_root => SYSTEM_ROOT.into(),
+            None => user_root()?,
+        };
+        // A store that was named is the whole world: nothing else is looked into.
+        let fallback = (global.root.is_none() && !is_root).then(|| PathBuf::from(SYSTEM_ROOT));
+        let now = match seconds_variable(TEST_CLOCK)? {
+            Some(seconds) => UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
+            None => SystemTime::now(),
+        };
+        Ok(Self {
+            root,
+            fallback,
+            now,
+            source_date_epoch: seconds_variable("SOURCE_DATE_EPOCH")?,
+            stderr_is_terminal: std::io::stderr().is_terminal(),
+            stdout_is_terminal: std::io::stdout().is_terminal(),
+        })
+    }
+
+    /// Opens the store, and makes it where there is none yet.
+    ///
+    /// # Errors
+    /// A store of a newer format, or one that cannot be written.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        let mut options = OpenOptions::new(&self.root);
+        options.fallback.clone_from(&self.fallback);
+        // What root imports, every user may run: as with a daemon's images.
+        if self.root == Path::new(SYSTEM_ROOT) {
+            options = options.sharing(Sharing::World);
+        }
+        Ok(Store::open(&options)?)
+    }
+
+    /// `SOURCE_DATE_EPOCH` as the bound of times in a new image.
+    pub(crate) fn epoch(&self) -> Option<Timestamp> {
+        self.source_date_epoch.map(Timestamp::from_seconds)
+    }
+}
+
+fn user_root() -> Result<PathBuf, Failure> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(data) = absolute("XDG_DATA_HOME") {
+        return Ok(data.join("bedplate"));
+    }
+    match absolute("HOME") {
+        Some(home) => Ok(home.join(".local/share/bedplate")),
+        None => Err(Failure::new(Kind::User, "there is no place to keep images: neither XDG_DATA_HOME nor HOME is set")
+            .hint("set BEDPLATE_ROOT, or give --root DIR")),
+    }
+}
+
+fn seconds_variable(name: &str) -> Result<Option<i64>, Failure> {
+    let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    match value.to_str().and_then(|text| text.parse().ok()) {
+        Some(seconds) => Ok(Some(seconds)),
+        None => Err(Failure::new(Kind::User, format!("{name} is {value:?}: expected whole seconds since 1970"))),
+    }
+}

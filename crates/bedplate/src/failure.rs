@@ -1,0 +1,219 @@
+//! Errors as people see them, and what they mean for the exit status.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+/// Whose matter an error is; decides the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What the user asked for cannot be: a missing image, a name that is none. Status 1, as Docker's.
+    User,
+    /// What was read is malformed, or is not what its digest or signature says. Status 65 (`EX_DATAERR`).
+    Input,
+    /// The machine does not give what is needed: rights, a kernel feature, disk space, the network. Status 69 (`EX_UNAVAILABLE`).
+    Environment,
+    /// A broken invariant of ours. Status 70 (`EX_SOFTWARE`).
+    Internal,
+}
+
+impl Kind {
+    fn status(self) -> u8 {
+        match self {
+            Self::User => 1,
+            Self::Input => 65,
+            Self::Environment => 69,
+            Self::Internal => 70,
+        }
+    }
+}
+
+/// The status of a wrong command line, and of `run` where no process could be started: Docker's.
+pub(crate) const STATUS_TOOL: u8 = 125;
+
+/// An error on its way to the user.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+    hint: Option<String>,
+    kind: Kind,
+    status: Option<u8>,
+    silent: bool,
+}
+
+impl Failure {
+    /// A failure in one sentence: what, on which object, why. Lower case, no full stop.
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None, hint: None, kind, status: None, silent: false }
+    }
+
+    /// Puts what was attempted in front: `cannot import "x.tar"`.
+    pub(crate) fn context(self, message: impl Into<String>) -> Self {
+        let Self { message: cause, source, hint, kind, status, silent } = self;
+        let source = Box::new(Cause { message: cause, source });
+        Self { message: message.into(), source: Some(source), hint, kind, status, silent }
+    }
+
+    /// Says what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Overrides the exit status: `run` answers 125, 126 and 127.
+    pub(crate) fn status(mut self, status: u8) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// The exit status that it leads to.
+    pub(crate) fn exit_status(&self) -> u8 {
+        self.status.unwrap_or(self.kind.status())
+    }
+
+    /// Ends without another word: what there was to say was said.
+    pub(crate) fn silent(status: u8) -> Self {
+        Self { silent: true, ..Self::new(Kind::User, "").status(status) }
+    }
+
+    /// Writes the failure to stderr and gives the exit status. A closed stdout is the reader's choice, not an error.
+    pub(crate) fn report(self) -> ExitCode {
+        if self.is_broken_pipe() {
+            return ExitCode::SUCCESS;
+        }
+        if !self.silent {
+            // Nothing is left to tell when stderr is closed, too.
+            let _ = io::stderr().write_all(self.render().as_bytes());
+        }
+        ExitCode::from(self.exit_status())
+    }
+
+    fn render(&self) -> String {
+        let mut text = format!("error: {}\n", self.message);
+        let mut said = self.message.clone();
+        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = cause {
+            let message = error.to_string();
+            // Many libraries repeat their source in their own text.
+            if !said.contains(&message) {
+                let _ = writeln!(text, "  cause: {message}");
+                said = message;
+            }
+            cause = error.source();
+        }
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "hint: {hint}");
+        }
+        text
+    }
+
+    fn is_broken_pipe(&self) -> bool {
+        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                return error.kind() == io::ErrorKind::BrokenPipe;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+#[derive(Debug)]
+struct Cause {
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let kind = classify(&error);
+        let hint = hint_for(&error);
+        Self { message: error.to_string(), source: Some(Box::new(error)), hint, kind, status: None, silent: false }
+    }
+}
+
+/// Whose matter an error of a library is. The deepest cause that is known decides.
+fn classify(error: &(dyn Error + 'static)) -> Kind {
+    let mut kind = Kind::User;
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            kind = match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => Kind::User,
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Kind::Input,
+                _ => Kind::Environment,
+            };
+        } else if error.is::<bedplate_oci::JsonError>() || error.is::<bedplate_archive::tar::TarError>() {
+            kind = Kind::Input;
+        }
+        cause = error.source();
+    }
+    kind
+}
+
+/// What to do about an error that a library knows only the cause of.
+fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return match error.kind() {
+                io::ErrorKind::StorageFull => Some("free some space, or name another place with --root".into()),
+                io::ErrorKind::ReadOnlyFilesystem => Some("name a place that can be written with --root".into()),
+                _ => None,
+            };
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Reports a command line that could not be understood, or prints the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // Help goes to stdout, mistakes to stderr: clap knows which it is.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        ErrorKind::InvalidSubcommand => ExitCode::from(Kind::User.status()),
+        _ => ExitCode::from(STATUS_TOOL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_what_why_and_what_to_do() {
+        let cause = io::Error::new(io::ErrorKind::StorageFull, "write: no space left on device (ENOSPC)");
+        let failure = Failure::from(cause).context("cannot import \"x.tar\"");
+        assert_eq!(
+            failure.render(),
+            "error: cannot import \"x.tar\"\n  cause: write: no space left on device (ENOSPC)\n\
+             hint: free some space, or name another place with --root\n"
+        );
+        assert_eq!(failure.exit_status(), 69);
+    }
+
+    #[test]
+    fn a_closed_stdout_is_no_error() {
+        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("cannot print");
+        assert!(failure.is_broken_pipe());
+    }
+}

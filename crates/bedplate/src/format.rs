@@ -1,0 +1,1 @@
+//! `--format`: tables for people, JSON and templates for programs.

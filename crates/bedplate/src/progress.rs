@@ -1,0 +1,59 @@
+//! The one progress display: bytes on a terminal's stderr, silence elsewhere.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::context::Context;
+
+/// A count of bytes on its way, shown after a moment so that short work shows nothing.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// A display of `what`; of known length where `total` is given.
+    pub(crate) fn bytes(context: &Context, what: &str, total: Option<u64>) -> Self {
+        if !context.stderr_is_terminal {
+            return Self { bar: ProgressBar::hidden() };
+        }
+        let (length, template) = match total {
+            Some(total) => (total, "{msg} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"),
+            None => (0, "{msg} {binary_bytes} {binary_bytes_per_sec} {elapsed}"),
+        };
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(10));
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style);
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self { bar }
+    }
+
+    /// The reader, with what passes through counted.
+    pub(crate) fn reader<R: Read>(&self, inner: R) -> Counted<R> {
+        Counted { inner, bar: self.bar.clone() }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A reader whose bytes are counted on a [`Progress`].
+#[derive(Debug)]
+pub(crate) struct Counted<R> {
+    inner: R,
+    bar: ProgressBar,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.bar.inc(count as u64);
+        Ok(count)
+    }
+}
