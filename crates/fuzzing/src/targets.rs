@@ -23,7 +23,14 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: &[Target] = &[];
+pub const TARGETS: &[Target] = &[
+    target("template_table", Shape::Text, bedplate_template::fuzz::table),
+    target("template_template", Shape::Text, bedplate_template::fuzz::template),
+];
+
+const fn target(name: &'static str, shape: Shape, run: fn(&[u8])) -> Target {
+    Target { name, shape, run }
+}
 
 /// Finds a target by its name.
 #[must_use]
