@@ -305,9 +305,16 @@ pub fn to_folder(items: &[Item], root: &Path) -> std::io::Result<()> {
 pub fn busybox() -> Option<Vec<u8>> {
     let program = std::fs::read("/bin/busybox").ok()?;
     let mut tar = Tar::new();
-    for (folder, mode) in
-        [("./", 0o755), ("./bin/", 0o755), ("./dev/", 0o755), ("./etc/", 0o755), ("./proc/", 0o555), ("./root/", 0o700), ("./sys/", 0o555), ("./tmp/", 0o1777)]
-    {
+    for (folder, mode) in [
+        ("./", 0o755),
+        ("./bin/", 0o755),
+        ("./dev/", 0o755),
+        ("./etc/", 0o755),
+        ("./proc/", 0o555),
+        ("./root/", 0o700),
+        ("./sys/", 0o555),
+        ("./tmp/", 0o1777),
+    ] {
         tar = tar.dir(folder, mode);
     }
     tar = tar.file("./bin/busybox", 0o755, program);
@@ -327,8 +334,9 @@ pub fn busybox() -> Option<Vec<u8>> {
 /// The applets that [`busybox`] links.
 const APPLETS: &[&str] = &[
     "sh", "cat", "chmod", "chown", "cp", "echo", "env", "false", "grep", "hostname", "id", "kill", "ln", "ls", "mkdir",
-    "mknod", "mount", "mv", "ps", "pwd", "rm", "rmdir", "sleep", "stat", "stty", "test", "touch", "true", "tty", "umount", "uname",
-    "wc", "head", "sort", "readlink", "seq", "dd", "ip", "mkfifo", "od", "tar", "find", "sed", "cut", "printf",
+    "mknod", "mount", "mv", "ps", "pwd", "rm", "rmdir", "sleep", "stat", "stty", "test", "touch", "true", "tty",
+    "umount", "uname", "wc", "head", "sort", "readlink", "seq", "dd", "ip", "mkfifo", "od", "tar", "find", "sed",
+    "cut", "printf",
 ];
 
 #[cfg(test)]

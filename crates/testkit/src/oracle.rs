@@ -87,7 +87,8 @@ impl Docker {
             return Err("docker.io is not installed".into());
         };
         // A socket's path has 108 bytes at most, so not below TMPDIR.
-        let folder = tempfile::Builder::new().prefix("bp-docker-").tempdir_in("/tmp").map_err(|error| error.to_string())?;
+        let folder =
+            tempfile::Builder::new().prefix("bp-docker-").tempdir_in("/tmp").map_err(|error| error.to_string())?;
         let log = std::fs::File::create(folder.path().join("log")).map_err(|error| error.to_string())?;
         let other = log.try_clone().map_err(|error| error.to_string())?;
         let option = |name: &str, file: &str| format!("--{name}={}", folder.path().join(file).display());
@@ -161,7 +162,8 @@ impl Podman {
         if find("podman").is_none() || find("runc").is_none() {
             return Err("podman or runc is not installed".into());
         }
-        let folder = tempfile::Builder::new().prefix("bp-podman-").tempdir_in("/tmp").map_err(|error| error.to_string())?;
+        let folder =
+            tempfile::Builder::new().prefix("bp-podman-").tempdir_in("/tmp").map_err(|error| error.to_string())?;
         Ok(Podman { folder })
     }
 

@@ -51,9 +51,9 @@ fn detect() -> Privilege {
     let name = passwd_name(uid);
     let has_range = |path: &str| {
         std::fs::read_to_string(path).is_ok_and(|text| {
-            text.lines().filter_map(|line| line.split(':').next()).any(|owner| {
-                owner == uid.to_string() || Some(owner) == name.as_deref()
-            })
+            text.lines()
+                .filter_map(|line| line.split(':').next())
+                .any(|owner| owner == uid.to_string() || Some(owner) == name.as_deref())
         })
     };
     if has_range("/etc/subuid") && has_range("/etc/subgid") && crate::oracle::find("newuidmap").is_some() {

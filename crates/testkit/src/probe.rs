@@ -58,7 +58,18 @@ mod tests {
         let (uid, gid) = crate::privilege::ids();
         assert!(text.contains(&format!("uid {uid} {uid}\n")), "{text}");
         assert!(text.contains(&format!("gid {gid} {gid}\n")), "{text}");
-        for key in ["hostname ", "cwd ", "CapEff ", "NoNewPrivs ", "Seccomp ", "umask ", "ns mnt ", "rlimit nofile ", "interface lo ", "mount "] {
+        for key in [
+            "hostname ",
+            "cwd ",
+            "CapEff ",
+            "NoNewPrivs ",
+            "Seccomp ",
+            "umask ",
+            "ns mnt ",
+            "rlimit nofile ",
+            "interface lo ",
+            "mount ",
+        ] {
             assert!(text.lines().any(|line| line.starts_with(key)), "no {key:?} in {text}");
         }
         assert_eq!(Command::new(&program).args(["exit", "42"]).status().unwrap().code(), Some(42));

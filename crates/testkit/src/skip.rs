@@ -11,7 +11,8 @@ pub fn note(test: &str, reason: &str) {
     let line = format!("{test}: {reason}\n");
     eprint!("skipped {line}");
     let Some(path) = std::env::var_os(FILE) else { return };
-    let written = OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| file.write_all(line.as_bytes()));
+    let written =
+        OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| file.write_all(line.as_bytes()));
     if let Err(error) = written {
         panic!("cannot count a skip in {}: {error}", path.display());
     }

@@ -176,8 +176,9 @@ impl Tar {
 /// A field of octal digits, filled with zeros from the left and ended by a NUL.
 #[must_use]
 pub fn octal(value: u64, width: usize) -> Vec<u8> {
-    let mut field = format!("{value:0>1$o}", width - 1).into_bytes();
-    field.truncate(width - 1);
+    let digits = width - 1;
+    let mut field = format!("{value:0>digits$o}").into_bytes();
+    field.truncate(digits);
     field.push(0);
     field
 }
