@@ -8,13 +8,30 @@
 //! | [`durable`] | files that appear whole or not at all |
 //! | [`idmap`] | ranges of subordinate IDs |
 //! | [`userns`] | becoming root in a user namespace |
+//! | [`process`] | children in new namespaces, what a process does before it becomes another program |
+//! | [`mount`] | file systems, binds, overlays, the change of root |
+//! | [`caps`], [`seccomp`] | what a process may ask of the kernel |
+//! | [`signals`], [`terminal`], [`channel`] | what parent and child say to each other |
+//! | [`network`] | the loopback device |
+//! | [`kernel`] | boot, release, cgroups |
+//! | [`sparse`] | holes, shared and in-kernel copies |
 
+pub mod caps;
+pub mod channel;
 pub mod durable;
 pub mod error;
 pub mod file;
 pub mod idmap;
+pub mod kernel;
 pub mod lock;
+pub mod mount;
+pub mod network;
+pub mod process;
 pub mod rooted;
+pub mod seccomp;
+pub mod signals;
+pub mod sparse;
+pub mod terminal;
 pub mod userns;
 
 pub use error::{CallError, Errno};

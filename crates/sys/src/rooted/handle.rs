@@ -26,6 +26,9 @@ pub struct Handle {
     label: Arc<str>,
 }
 
+/// An extended attribute: key with its name space (`user.x`), and value.
+pub type Xattr = (Vec<u8>, Vec<u8>);
+
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
@@ -333,7 +336,7 @@ impl Handle {
     ///
     /// # Errors
     /// What `llistxattr(2)` and `lgetxattr(2)` answer.
-    pub fn xattrs(&self, name: impl Arg + Copy) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CallError> {
+    pub fn xattrs(&self, name: impl Arg + Copy) -> Result<Vec<Xattr>, CallError> {
         let path = on_name(name, |n| Ok(proc_path(self.as_fd(), Some(n))))
             .map_err(|e| self.failed("llistxattr", name, "", e))?;
         let list = match growing(|buf| rustix::fs::llistxattr(path.as_c_str(), buf)) {

@@ -21,7 +21,8 @@ use rustix::path::Arg;
 
 use crate::error::{CallError, Errno, quoted};
 use crate::file::Kind;
-pub use handle::{Entry, Handle};
+pub(crate) use handle::proc_path;
+pub use handle::{Entry, Handle, Xattr};
 
 /// How many times `openat2` is asked again after a rename elsewhere disturbed it.
 ///

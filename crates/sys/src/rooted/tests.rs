@@ -1,3 +1,4 @@
+#![allow(clippy::print_stderr)]
 use super::*;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
@@ -222,7 +223,7 @@ fn remove_all_goes_deep_wide_and_through_locked_directories() {
     std::fs::create_dir_all(tmp.path().join("root/a/locked/inner")).unwrap();
     std::fs::write(tmp.path().join("root/a/locked/inner/f"), "").unwrap();
     for name in ["root/a/locked/inner", "root/a/locked"] {
-        std::fs::set_permissions(tmp.path().join(name), PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(tmp.path().join(name), PermissionsExt::from_mode(0o000)).unwrap();
     }
     handle.remove_all("a").unwrap();
     assert!(handle.try_stat("a").unwrap().is_none());
