@@ -1,2 +1,41 @@
 //! The store: an OCI image layout with names, locks, snapshots, sweeps and archives.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `layout` | where things lie, and the version of that |
+//! | `open` | opening and making a store, and its read-only fallback |
+//! | `blobs` | bytes under their sha256, leases that keep them while nothing refers to them |
+//! | `names` | `index.json`: which manifest has which name |
+//! | `images` | images by name, ID and prefix; adding and removing them |
+//! | `layers` | indexes and uncompressed streams of layers |
+//! | `snapshots` | unpacked roots |
+//! | `containers` | containers' folders, names and locks |
+//! | `cache` | what can be had again |
+//! | `gc`, `fsck`, `usage` | sweeping, checking, measuring |
+//! | `transfer` | images in archives and layouts of other tools |
+//!
+//! What is guaranteed: a file appears under its name as a whole and synced, or not at all; a name leads only to
+//! blobs that are on the disk; a process that dies at any point leaves nothing but leftovers in `tmp/` and
+//! unreferenced blobs, which the next writer or [`Store::sweep`] removes. Readers take no locks.
 #![forbid(unsafe_code)]
+
+mod blobs;
+mod cache;
+mod disk;
+mod error;
+mod gc;
+mod images;
+mod layers;
+mod layout;
+mod locks;
+mod names;
+mod open;
+
+pub use blobs::{Blob, BlobWriter, Lease, SealedBlob};
+pub use cache::{BuildEntry, CacheGuard, CacheKind};
+pub use error::StoreError;
+pub use gc::SweepReport;
+pub use images::{Image, NewImage, Origin, Removal};
+pub use layout::FORMAT;
+pub use locks::{Hold, LockGuard};
+pub use open::{OpenOptions, Sharing, Store};
