@@ -1,0 +1,85 @@
+//! Entry points for fuzzers: each runs a parser on arbitrary bytes and asserts what must hold.
+
+use std::collections::BTreeMap;
+
+use crate::glob::Glob;
+use crate::ignore::{Ignore, IgnoreState};
+use crate::{Dockerfile, Escape, change, expand, mount, parse_trigger, port, signal};
+
+/// Parsing never panics, and printing gives an equal file.
+pub fn parse(data: &[u8]) {
+    match Dockerfile::parse(data) {
+        Ok(file) => {
+            let printed = file.to_string();
+            let again = Dockerfile::parse(printed.as_bytes());
+            assert_eq!(again.as_ref(), Ok(&file), "printed as {printed:?}");
+            for trigger in file.stages.iter().flat_map(|stage| &stage.instructions) {
+                if let crate::Instruction::Onbuild(trigger) = &trigger.instruction {
+                    let _ = parse_trigger(&trigger.expression);
+                }
+            }
+        }
+        Err(error) => {
+            let _ = (error.to_string(), crate::excerpt(data, error.position));
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = change::parse(text);
+        let _ = port::parse(text);
+        let _ = signal::parse(text);
+        let _ = crate::duration::parse(text);
+        let _ = mount::MountSpec::parse(crate::Word::new(text, crate::Position::START));
+    }
+}
+
+/// Expansion never panics and respects its limits.
+pub fn expand(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let scope: BTreeMap<String, String> =
+        [("a", ""), ("b", "x y"), ("path", "/usr/local/bin/x.tar.gz")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+    for escape in [Escape::Backslash, Escape::Backtick] {
+        if let Ok(found) = expand::expand(text, escape, &scope) {
+            assert!(found.text.len() <= expand::MAX_EXPANDED_BYTES + text.len());
+        }
+        let _ = expand::expand_words(text, escape, &scope);
+    }
+    let _ = expand::expand_heredoc(text, &scope);
+}
+
+/// The first line is a path, the rest an ignore file; a walk agrees with a single question.
+pub fn ignore(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (path, patterns) = data.split_at(end);
+    let Ok(ignore) = Ignore::parse(patterns) else { return };
+    let plain = !path.is_empty()
+        && path.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
+    if !plain {
+        return;
+    }
+    let mut state = IgnoreState::default();
+    let (mut skipped, mut ignored) = (false, false);
+    for end in (0..path.len()).filter(|index| path[*index] == b'/').chain([path.len()]) {
+        let visit = ignore.visit(&state, &path[..end]);
+        ignored = visit.ignored;
+        assert!(ignored || !skipped);
+        skipped |= visit.skip;
+        state = visit.state;
+    }
+    assert_eq!(ignore.ignored(path), ignored);
+}
+
+/// The first line is a pattern, the rest a path.
+pub fn glob(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (pattern, path) = data.split_at(end);
+    let path = path.get(1..).unwrap_or_default();
+    let Ok(pattern) = std::str::from_utf8(pattern) else { return };
+    for glob in [Glob::wildcard(pattern), Glob::recursive(pattern)].into_iter().flatten() {
+        let matched = glob.matches(path);
+        if let Some(slash) = path.iter().rposition(|byte| *byte == b'/').filter(|_| matched) {
+            assert!(glob.may_match_below(&path[..slash]));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Places in a Dockerfile and the excerpt that shows one.
+
+use std::fmt;
+
+/// A place in a source text: line and column, both counted from 1, the column in characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+}
+
+impl Position {
+    /// The first character of a text.
+    pub const START: Position = Position { line: 1, column: 1 };
+}
+
+/// `3:7`, short enough for lists of instructions.
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// The lines that an instruction covers: from its keyword to the end of its last line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Where the keyword begins.
+    pub start: Position,
+    /// The position just behind the last character.
+    pub end: Position,
+}
+
+/// The longest piece of a source line that [`excerpt`] shows, in characters; longer lines are cut
+/// around the column, so that a minified one-line file does not flood a terminal.
+const EXCERPT_WIDTH: usize = 120;
+
+/// Shows the line at `at` with a caret under the column, or nothing where there is no such line.
+///
+/// ```text
+///    3 | COPY --chwon=1 a /a
+///      |      ^
+/// ```
+pub fn excerpt(source: &[u8], at: Position) -> Option<String> {
+    let index = usize::try_from(at.line).ok()?.checked_sub(1)?;
+    let line = source.split(|byte| *byte == b'\n').nth(index)?;
+    let line = String::from_utf8_lossy(line);
+    let line = line.trim_start_matches('\u{feff}').trim_end();
+    let column = (at.column.max(1) as usize) - 1;
+    let from = column.saturating_sub(EXCERPT_WIDTH * 2 / 3);
+    let shown: String = line
+        .chars()
+        .skip(from)
+        .take(EXCERPT_WIDTH)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let pad = " ".repeat((column - from).min(shown.chars().count()));
+    Some(format!("{:4} | {shown}\n     | {pad}^", at.line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpt_points_at_the_column() {
+        let at = |line, column| Position { line, column };
+        assert_eq!(
+            excerpt(b"FROM x\nCOPY --chwon=1 a /a\n", at(2, 6)).as_deref(),
+            Some("   2 | COPY --chwon=1 a /a\n     |      ^")
+        );
+        assert_eq!(excerpt(b"a\tb", at(1, 3)).as_deref(), Some("   1 | a b\n     |   ^"));
+        assert_eq!(excerpt(b"a", at(1, 99)).as_deref(), Some("   1 | a\n     |  ^"));
+        assert_eq!(excerpt(b"a", at(9, 1)), None);
+        assert_eq!(excerpt(b"", at(0, 0)), None);
+        let long = "x".repeat(1000);
+        let shown = excerpt(long.as_bytes(), at(1, 900)).unwrap();
+        assert!(shown.lines().all(|line| line.chars().count() <= EXCERPT_WIDTH + 8), "{shown}");
+    }
+}
