@@ -1,0 +1,75 @@
+//! Whose certificates are believed.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use ureq::tls::{PemItem, RootCerts, parse_pem};
+
+use crate::error::FetchError;
+
+/// Where distributions keep their bundle; the first that has certificates is taken.
+const BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Alpine, Arch, Gentoo
+    "/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",             // openSUSE
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // RHEL without the link above
+    "/etc/ssl/cert.pem",                  // Alpine without ca-certificates
+    "/etc/pki/tls/cacert.pem",            // OpenELEC
+];
+
+/// Longest bundle that is read, in bytes; Mozilla's list has 250 KB.
+const MAX_BUNDLE: u64 = 16 * 1024 * 1024;
+
+/// The roots of `bundle`, else of this machine, else Mozilla's list as compiled in.
+///
+/// # Errors
+/// [`FetchError::CaBundle`] for a given bundle that cannot be read or holds no certificate.
+pub(crate) fn roots(bundle: Option<&Path>) -> Result<RootCerts, FetchError> {
+    if let Some(path) = bundle {
+        let unusable = |reason: String| FetchError::CaBundle { path: path.to_owned(), reason };
+        return match certificates(path) {
+            Ok(Some(roots)) => Ok(roots),
+            Ok(None) => Err(unusable("it holds no certificate in PEM form".to_owned())),
+            Err(error) => Err(unusable(error.to_string())),
+        };
+    }
+    let found = BUNDLES.iter().map(PathBuf::from).find_map(|path| certificates(&path).ok().flatten());
+    Ok(found.unwrap_or(RootCerts::WebPki))
+}
+
+fn certificates(path: &Path) -> io::Result<Option<RootCerts>> {
+    let mut pem = Vec::new();
+    std::fs::File::open(path)?.take(MAX_BUNDLE).read_to_end(&mut pem)?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            // Bundles carry comments and other items between the certificates.
+            _ => None,
+        })
+        .collect();
+    Ok((!certificates.is_empty()).then(|| RootCerts::from(certificates)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_bundle_must_hold_certificates() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle.pem");
+        let failure = |path: &Path| roots(Some(path)).map(|_| ()).unwrap_err().to_string();
+        assert!(failure(&path).contains("No such file"), "{}", failure(&path));
+        std::fs::write(&path, "no certificate\n").unwrap();
+        assert!(failure(&path).contains("holds no certificate"), "{}", failure(&path));
+    }
+
+    #[test]
+    fn there_are_roots_on_every_machine() {
+        match roots(None).unwrap() {
+            RootCerts::Specific(certificates) => assert!(!certificates.is_empty()),
+            RootCerts::WebPki => {}
+            RootCerts::PlatformVerifier => panic!("no roots of our own"),
+        }
+    }
+}
