@@ -7,5 +7,4 @@
 
 pub mod corpus;
 pub mod mutate;
-pub mod random;
 pub mod targets;

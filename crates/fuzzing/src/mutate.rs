@@ -1,6 +1,7 @@
 //! Makes the inputs: input number `n` of a corpus, by a handful of edits to one or two of its seeds.
 
-use crate::random::Random;
+use bedplate_testkit::Random;
+
 use crate::targets::Shape;
 
 /// Longest input made, in bytes: parsers that break do so on short inputs, and short inputs run faster.
@@ -147,56 +148,58 @@ pub fn input(corpus: &[Vec<u8>], shape: Shape, seed: u64, number: u64) -> Vec<u8
     if let Some(kept) = usize::try_from(number).ok().and_then(|at| corpus.get(at)) {
         return kept.clone();
     }
-    let mut random = Random::new(seed, number);
-    let mut data = random.pick(corpus).cloned().unwrap_or_default();
-    let other = random.pick(corpus).cloned().unwrap_or_default();
-    for _ in 0..=random.below(6) {
+    // Neighbours differ in few bits of the state: a multiplication spreads them over all.
+    let mut random = Random::new(seed ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93));
+    random.number();
+    let mut data = pick(&mut random, corpus);
+    let other = pick(&mut random, corpus);
+    for _ in 0..=below(&mut random, 6) {
         edit(&mut data, &other, shape, &mut random);
     }
     data.truncate(MAX_INPUT);
-    if shape == Shape::Tar && !random.once_in(8) {
+    if shape == Shape::Tar && !random.one_in(8) {
         repair_checksums(&mut data);
     }
     data
 }
 
 fn edit(data: &mut Vec<u8>, other: &[u8], shape: Shape, random: &mut Random) {
-    let at = random.below(data.len() + 1);
-    match (shape, random.below(14)) {
+    let at = below(random, data.len() + 1);
+    match (shape, below(random, 14)) {
         (Shape::Tar, 8..=10) => tar_field(data, random),
         (Shape::Tar, 11) => tar_blocks(data, other, random),
         (Shape::Text, 8..=11) => {
-            let word = random.pick(WORDS).copied().unwrap_or_default();
+            let word = *random.pick(WORDS);
             replace(data, at..at, word.as_bytes());
         }
         (_, 0) => flip(data, random),
         (_, 1) => {
             if let Some(byte) = data.get_mut(at) {
-                *byte = random.bits() as u8;
+                *byte = random.number() as u8;
             }
         }
         (_, 2) => {
-            let extra: Vec<u8> = (0..=random.below(8)).map(|_| random.bits() as u8).collect();
+            let extra: Vec<u8> = (0..=below(random, 8)).map(|_| random.number() as u8).collect();
             replace(data, at..at, &extra);
         }
         (_, 3) => {
-            let end = (at + 1 + random.below(16)).min(data.len());
+            let end = (at + 1 + below(random, 16)).min(data.len());
             replace(data, at..end, &[]);
         }
         (_, 4) => data.truncate(at),
         (_, 5) => {
-            let from = random.below(other.len());
-            let end = (from + 1 + random.below(64)).min(other.len());
+            let from = below(random, other.len());
+            let end = (from + 1 + below(random, 64)).min(other.len());
             let piece = other.get(from..end).unwrap_or_default().to_vec();
-            let until = (at + random.below(piece.len() + 1)).min(data.len());
+            let until = (at + below(random, piece.len() + 1)).min(data.len());
             replace(data, at..until, &piece);
         }
         (_, 6) => number(data, at, random),
         (_, 7) => {
-            let end = (at + 1 + random.below(128)).min(data.len());
+            let end = (at + 1 + below(random, 128)).min(data.len());
             let piece = data.get(at..end).unwrap_or_default().to_vec();
-            let most = if random.once_in(16) { 512 } else { 3 };
-            for _ in 0..=random.below(most) {
+            let most = if random.one_in(16) { 512 } else { 3 };
+            for _ in 0..=below(random, most) {
                 if data.len() < MAX_INPUT {
                     replace(data, at..at, &piece);
                 }
@@ -205,15 +208,25 @@ fn edit(data: &mut Vec<u8>, other: &[u8], shape: Shape, random: &mut Random) {
         (_, 12) => {
             // Digits are where sizes stand: make one larger.
             if let Some(byte) = data.iter_mut().skip(at).find(|byte| byte.is_ascii_digit()) {
-                *byte = b'0' + (random.bits() % 10) as u8;
+                *byte = b'0' + (random.number() % 10) as u8;
             }
         }
         _ => {
-            let from = random.below(other.len() + 1);
+            let from = below(random, other.len() + 1);
             data.truncate(at);
             data.extend_from_slice(other.get(from..).unwrap_or_default());
         }
     }
+}
+
+/// A place below `end`; 0 when there is none.
+fn below(random: &mut Random, end: usize) -> usize {
+    random.below(end as u64) as usize
+}
+
+/// One of the seeds; nothing of an empty corpus.
+fn pick(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
+    if corpus.is_empty() { Vec::new() } else { random.pick(corpus).clone() }
 }
 
 fn replace(data: &mut Vec<u8>, range: std::ops::Range<usize>, with: &[u8]) {
@@ -221,8 +234,8 @@ fn replace(data: &mut Vec<u8>, range: std::ops::Range<usize>, with: &[u8]) {
 }
 
 fn flip(data: &mut [u8], random: &mut Random) {
-    let at = random.below(data.len());
-    let bit = random.below(8);
+    let at = below(random, data.len());
+    let bit = below(random, 8);
     if let Some(byte) = data.get_mut(at) {
         *byte ^= 1 << bit;
     }
@@ -230,15 +243,15 @@ fn flip(data: &mut [u8], random: &mut Random) {
 
 /// Writes a number from the edges, in 1 to 8 bytes of either order, or as digits.
 fn number(data: &mut Vec<u8>, at: usize, random: &mut Random) {
-    let value = random.pick(EDGES).copied().unwrap_or_default();
-    if random.once_in(3) {
-        let digits = if random.once_in(2) { format!("{value}") } else { format!("{value:o}") };
+    let value = *random.pick(EDGES);
+    if random.one_in(3) {
+        let digits = if random.one_in(2) { format!("{value}") } else { format!("{value:o}") };
         let end = (at + digits.len()).min(data.len());
         replace(data, at..end, digits.as_bytes());
         return;
     }
-    let width = 1 << random.below(4);
-    let bytes: Vec<u8> = if random.once_in(2) {
+    let width = 1 << below(random, 4);
+    let bytes: Vec<u8> = if random.one_in(2) {
         value.to_le_bytes().into_iter().take(width).collect()
     } else {
         value.to_be_bytes().into_iter().skip(8 - width).collect()
@@ -249,15 +262,15 @@ fn number(data: &mut Vec<u8>, at: usize, random: &mut Random) {
 
 /// Changes one field of one header-sized block.
 fn tar_field(data: &mut [u8], random: &mut Random) {
-    let block = random.below(data.len() / BLOCK) * BLOCK;
-    let Some((start, length)) = random.pick(TAR_PLACES).copied() else { return };
+    let block = below(random, data.len() / BLOCK) * BLOCK;
+    let (start, length) = *random.pick(TAR_PLACES);
     let Some(field) = data.get_mut(block + start..block + start + length) else { return };
     if length == 1 {
         let flags = b"01234567gxLKSNVADM\0 ";
-        field[0] = random.pick(flags).copied().unwrap_or_default();
+        field[0] = *random.pick(flags);
         return;
     }
-    let value = random.pick(TAR_FIELDS).copied().unwrap_or_default().as_bytes();
+    let value = random.pick(TAR_FIELDS).as_bytes();
     field.fill(0);
     let fits = value.len().min(length);
     field[..fits].copy_from_slice(&value[..fits]);
@@ -265,14 +278,14 @@ fn tar_field(data: &mut [u8], random: &mut Random) {
 
 /// Drops, doubles or brings in whole blocks.
 fn tar_blocks(data: &mut Vec<u8>, other: &[u8], random: &mut Random) {
-    let at = random.below(data.len() / BLOCK + 1) * BLOCK;
+    let at = below(random, data.len() / BLOCK + 1) * BLOCK;
     let end = (at + BLOCK).min(data.len());
     if at > end {
         return;
     }
-    let from = random.below(other.len() / BLOCK) * BLOCK;
+    let from = below(random, other.len() / BLOCK) * BLOCK;
     let block = other.get(from..from + BLOCK).unwrap_or_default().to_vec();
-    match random.below(3) {
+    match below(random, 3) {
         0 => replace(data, at..end, &[]),
         1 => replace(data, at..at, &block),
         _ => replace(data, at..end, &block),

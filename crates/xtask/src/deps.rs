@@ -18,6 +18,7 @@ const ROWS: &[(&str, u8)] = &[
     ("bedplate-fetch", 3),
     ("bedplate-store", 4),
     ("bedplate-run", 5),
+    ("bedplate-import", 5),
     ("bedplate-build", 6),
     ("bedplate", 7),
 ];
