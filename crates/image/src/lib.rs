@@ -12,21 +12,35 @@
 //! | [`contents`] | where the bytes of files are found |
 //! | [`unpack`] | a tree made real below an open directory |
 //! | [`overlay`] | the marks of an overlay's upper side |
+//! | [`scan`](mod@scan) | a directory read as a tree |
+//! | [`upper`] | an overlay's upper side read as changes |
+//! | [`compare`](mod@compare) | a copy that a process worked in, read as changes |
+//! | [`disk`] | what these three share |
 //! | [`image`] | an image's documents, history and tree |
 //! | [`config_edit`] | changes of an image's config |
+//! | [`instruction`] | instructions that change the config, variables expanded |
 //!
 //! Rooms read the files and write the directories that they are given. None knows of a store,
 //! the environment or the clock.
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod config_edit;
 pub mod contents;
+pub mod disk;
 pub mod image;
+pub mod instruction;
 pub mod overlay;
+pub mod scan;
 pub mod unpack;
+pub mod upper;
 
+pub use compare::{Recorded, compare, record};
 pub use config_edit::{Command, ConfigChange, ConfigEditor};
 pub use contents::{ContentError, ContentReader, ContentSources, Contents, Place, Stamp, Stamps};
+pub use disk::{DiskOwners, Prepared, ScanError};
 pub use image::{Image, ImageError};
 pub use overlay::Marks;
+pub use scan::{Choice, ScanOptions, scan};
 pub use unpack::{Owners, UnpackError, UnpackOptions, UnpackReport, unpack_delta, unpack_tree};
+pub use upper::{prepare_upper, read_upper};
