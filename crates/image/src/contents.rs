@@ -339,6 +339,7 @@ pub struct ContentSources<'a> {
     streams: Option<Box<Resolver<'a>>>,
     open: Mutex<HashMap<Digest, Arc<File>>>,
     directories: HashMap<u32, (Root, Stamps)>,
+    next: u32,
 }
 
 impl std::fmt::Debug for ContentSources<'_> {
@@ -368,9 +369,20 @@ impl<'a> ContentSources<'a> {
         self
     }
 
-    /// Adds a host directory under the number that its scan was given, with the stamps that the scan found.
-    /// A file without a stamp is read as it is.
-    pub fn add_directory(&mut self, number: u32, root: Root, stamps: Stamps) {
+    /// Adds a host directory and returns the number by which contents name it. A file without a stamp is read as it is.
+    pub fn add_directory(&mut self, root: Root, stamps: Stamps) -> u32 {
+        let number = self.reserve();
+        self.insert_directory(number, root, stamps);
+        number
+    }
+
+    /// A number for a directory that is being read.
+    pub(crate) fn reserve(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(crate) fn insert_directory(&mut self, number: u32, root: Root, stamps: Stamps) {
         self.directories.insert(number, (root, stamps));
     }
 }
@@ -425,7 +437,7 @@ mod tests {
         let root = Root::open(dir.path()).unwrap();
         let stat = root.handle().stat("file").unwrap();
         let stamps = Stamps::from([(Arc::from(&b"file"[..]), Stamp::from(&stat))]);
-        sources.add_directory(7, root, stamps);
+        assert_eq!(sources.add_directory(root, stamps), 1);
         (dir, sources)
     }
 
@@ -450,10 +462,10 @@ mod tests {
             (Content::sparse(stream(1), 3, vec![]).unwrap(), Ok(b"\0\0\0")),
             (Content::dense(stream(1), 8, 3), Err("ends at byte 10, 1 bytes too early")),
             (Content::dense(stream(2), 0, 3), Err("not at hand")),
-            (Content::dense(file(7, "file"), 0, 3), Ok(b"abc")),
+            (Content::dense(file(1, "file"), 0, 3), Ok(b"abc")),
             (Content::dense(file(8, "file"), 0, 3), Err("directory number 8")),
-            (Content::dense(file(7, "none"), 0, 3), Err("cannot open file \"none\"")),
-            (Content::dense(file(7, "../file"), 0, 3), Err("cannot open file")),
+            (Content::dense(file(1, "none"), 0, 3), Err("cannot open file \"none\"")),
+            (Content::dense(file(1, "../file"), 0, 3), Err("cannot open file")),
         ];
         for (content, expected) in cases {
             match (read(&sources, &content), expected) {
@@ -467,7 +479,7 @@ mod tests {
     #[test]
     fn a_file_that_changes_is_named() {
         let (dir, sources) = sources();
-        let content = Content::dense(Source::File { root: 7, path: b"file"[..].into() }, 0, 3);
+        let content = Content::dense(Source::File { root: 1, path: b"file"[..].into() }, 0, 3);
         let mut reader = sources.open(&content).unwrap();
         let mut byte = [0];
         reader.read_exact(&mut byte).unwrap();
