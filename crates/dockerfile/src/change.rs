@@ -7,8 +7,18 @@ use crate::suggest;
 
 /// The instructions that a change may be. SHELL is ours; Docker has the others.
 const KEYWORDS: [&str; 12] = [
-    "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "SHELL", "STOPSIGNAL",
-    "USER", "VOLUME", "WORKDIR",
+    "CMD",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "HEALTHCHECK",
+    "LABEL",
+    "ONBUILD",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// A change cannot be used.
@@ -49,9 +59,7 @@ pub fn parse(text: &str) -> Result<Instruction, ChangeError> {
     if !KEYWORDS.iter().any(|known| name.eq_ignore_ascii_case(known)) {
         // A right instruction at the wrong place needs no other one.
         let suggestion = match parse_one(text) {
-            Err(ParseError { kind: ParseErrorKind::UnknownInstruction { .. }, .. }) => {
-                suggest::nearest(name, KEYWORDS)
-            }
+            Err(ParseError { kind: ParseErrorKind::UnknownInstruction { .. }, .. }) => suggest::nearest(name, KEYWORDS),
             _ => None,
         };
         return Err(ChangeError::NotAllowed { name: name.to_owned(), suggestion });

@@ -101,8 +101,7 @@ fn split(line: &str) -> Option<(&str, &str)> {
     let ascii = |c: char| c.is_ascii_whitespace() || c == '\u{b}';
     let (key, value) = (key.trim_end_matches(ascii), value.trim_matches(ascii));
     let mut letters = key.chars();
-    let named = letters.next().is_some_and(|c| c.is_ascii_alphabetic())
-        && letters.all(|c| c.is_ascii_alphanumeric());
+    let named = letters.next().is_some_and(|c| c.is_ascii_alphabetic()) && letters.all(|c| c.is_ascii_alphanumeric());
     (named && !value.is_empty()).then_some((key, value))
 }
 

@@ -82,18 +82,13 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
             "" => return Err(DurationError::NoUnit { text: text.to_owned() }),
             _ => return Err(DurationError::Unit { text: text.to_owned(), unit: unit.to_owned() }),
         };
-        let whole: u128 = if whole.is_empty() {
-            0
-        } else {
-            whole.parse::<u64>().map_err(|_| overflow())?.into()
-        };
+        let whole: u128 = if whole.is_empty() { 0 } else { whole.parse::<u64>().map_err(|_| overflow())?.into() };
         // More than 18 digits of a fraction are below a nanosecond even of an hour.
         let kept = &fraction[..fraction.len().min(18)];
         let part: u128 = if kept.is_empty() {
             0
         } else {
-            u128::from(kept.parse::<u64>().map_err(|_| overflow())?) * scale
-                / 10_u128.pow(kept.len() as u32)
+            u128::from(kept.parse::<u64>().map_err(|_| overflow())?) * scale / 10_u128.pow(kept.len() as u32)
         };
         total += whole * scale + part;
         if total > i64::MAX as u128 {
@@ -126,7 +121,9 @@ pub fn parse_interval(text: &str) -> Result<Option<Duration>, DurationError> {
 /// Writes a duration so that [`parse`] reads the same one.
 pub fn format(duration: Duration) -> String {
     let nanos = duration.as_nanos();
-    for (unit, scale) in [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
+    for (unit, scale) in
+        [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)]
+    {
         if nanos > 0 && nanos.is_multiple_of(scale) {
             return format!("{}{unit}", nanos / scale);
         }

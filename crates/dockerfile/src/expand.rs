@@ -108,7 +108,9 @@ pub enum ExpandError {
         message: String,
     },
     /// A pattern has a `\` in front of something that needs none.
-    #[error("invalid pattern {pattern:?} in {word:?}: \"\\\" may stand before \"*\", \"?\", \"\\\", \"/\" and \"}}\" only")]
+    #[error(
+        "invalid pattern {pattern:?} in {word:?}: \"\\\" may stand before \"*\", \"?\", \"\\\", \"/\" and \"}}\" only"
+    )]
     Pattern {
         /// The word.
         word: String,
@@ -158,11 +160,7 @@ pub fn expand(word: &str, escape: Escape, scope: &dyn Scope) -> Result<Expansion
 ///
 /// # Errors
 /// [`ExpandError`].
-pub fn expand_words(
-    text: &str,
-    escape: Escape,
-    scope: &dyn Scope,
-) -> Result<(Vec<String>, Vec<String>), ExpandError> {
+pub fn expand_words(text: &str, escape: Escape, scope: &dyn Scope) -> Result<(Vec<String>, Vec<String>), ExpandError> {
     let mut lexer = Lexer::new(text, escape, scope, true);
     let (_, words) = lexer.until(None, false)?;
     Ok((words, lexer.undefined))
@@ -252,11 +250,7 @@ impl<'a> Lexer<'a> {
     /// Processes until the stop character, which is taken, or the end of the text.
     ///
     /// With `raw`, escapes stay in the result: they belong to a pattern.
-    fn until(
-        &mut self,
-        stop: Option<char>,
-        raw: bool,
-    ) -> Result<(String, Vec<String>), ExpandError> {
+    fn until(&mut self, stop: Option<char>, raw: bool) -> Result<(String, Vec<String>), ExpandError> {
         self.depth += 1;
         if self.depth > MAX_NESTING {
             return Err(ExpandError::TooDeep);
@@ -408,12 +402,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `-`, `+`, `?`, with or without `:`.
-    fn alternative(
-        &mut self,
-        name: &str,
-        operator: char,
-        empty_is_unset: bool,
-    ) -> Result<String, ExpandError> {
+    fn alternative(&mut self, name: &str, operator: char, empty_is_unset: bool) -> Result<String, ExpandError> {
         let (word, _) = self.until(Some('}'), false)?;
         let value = self.scope.value(name);
         let usable = value.filter(|value| !(empty_is_unset && value.is_empty()));
@@ -506,10 +495,7 @@ impl<'a> Lexer<'a> {
         if text.len().saturating_mul(value.len()) > MAX_PATTERN_WORK {
             return Err(ExpandError::PatternWork { pattern: text.len(), value: value.len() });
         }
-        Pattern::parse(text).ok_or_else(|| ExpandError::Pattern {
-            word: self.shown(),
-            pattern: text.to_owned(),
-        })
+        Pattern::parse(text).ok_or_else(|| ExpandError::Pattern { word: self.shown(), pattern: text.to_owned() })
     }
 
     /// A name: digits, or one special parameter, or letters, digits and underscores.
@@ -526,9 +512,7 @@ impl<'a> Lexer<'a> {
                 name.push(c);
             }
             _ => {
-                while let Some(c) =
-                    self.rest.next_if(|c| c.is_alphabetic() || c.is_numeric() || *c == '_')
-                {
+                while let Some(c) = self.rest.next_if(|c| c.is_alphabetic() || c.is_numeric() || *c == '_') {
                     name.push(c);
                 }
             }
@@ -579,12 +563,7 @@ impl Pattern {
     /// The number of characters of the shortest or longest match at the start of a text; each
     /// character looked at costs the length of the pattern from the budget, and none is looked at
     /// when that is spent.
-    fn prefix_within(
-        &self,
-        text: impl Iterator<Item = char>,
-        longest: bool,
-        budget: &mut usize,
-    ) -> Option<usize> {
+    fn prefix_within(&self, text: impl Iterator<Item = char>, longest: bool, budget: &mut usize) -> Option<usize> {
         let pieces = &self.0;
         let mut states = vec![false; pieces.len() + 1];
         let mut next = states.clone();
@@ -800,18 +779,12 @@ mod tests {
     fn nesting_and_length_are_limited() {
         let nested = |depth: usize| "${a:-".repeat(depth) + &"}".repeat(depth);
         assert!(expand(&nested(MAX_NESTING - 1), Escape::Backslash, &()).is_ok());
-        assert_eq!(
-            expand(&nested(MAX_NESTING), Escape::Backslash, &()),
-            Err(ExpandError::TooDeep)
-        );
+        assert_eq!(expand(&nested(MAX_NESTING), Escape::Backslash, &()), Err(ExpandError::TooDeep));
         let half = BTreeMap::from([("a".to_owned(), "x".repeat(MAX_EXPANDED_BYTES / 2))]);
         assert!(expand("$a$a", Escape::Backslash, &half).is_ok());
         assert_eq!(expand("$a$a$a", Escape::Backslash, &half), Err(ExpandError::TooLong));
         let big = BTreeMap::from([("a".to_owned(), "x".repeat(MAX_PATTERN_WORK / 2 - 1))]);
-        assert!(matches!(
-            expand("${a#yyy}", Escape::Backslash, &big),
-            Err(ExpandError::PatternWork { .. })
-        ));
+        assert!(matches!(expand("${a#yyy}", Escape::Backslash, &big), Err(ExpandError::PatternWork { .. })));
     }
 
     proptest::proptest! {

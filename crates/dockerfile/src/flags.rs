@@ -54,9 +54,7 @@ impl Flags {
             let position = args.part(start, start).position();
             let body = word.strip_prefix("--").unwrap_or(&word);
             let flag = match body.split_once('=') {
-                Some((name, value)) => {
-                    Flag { name: name.to_owned(), value: Some(value.to_owned()), position }
-                }
+                Some((name, value)) => Flag { name: name.to_owned(), value: Some(value.to_owned()), position },
                 None => Flag { name: body.to_owned(), value: None, position },
             };
             flags.push(flag);
@@ -65,11 +63,7 @@ impl Flags {
     }
 
     /// Checks that all flags are known and that only those of the second list come twice.
-    pub(crate) fn check(
-        &self,
-        once: &[&'static str],
-        repeated: &[&'static str],
-    ) -> Result<(), ParseError> {
+    pub(crate) fn check(&self, once: &[&'static str], repeated: &[&'static str]) -> Result<(), ParseError> {
         let instruction = self.instruction;
         for (index, flag) in self.flags.iter().enumerate() {
             let error = |kind| Err(ParseError { position: flag.position, kind });
@@ -78,13 +72,11 @@ impl Flags {
                 return error(ParseErrorKind::UnknownFlag {
                     instruction,
                     flag: flag.name.clone(),
-                    suggestion: suggest::nearest(&flag.name, known())
-                        .map(|near| format!("--{near}")),
+                    suggestion: suggest::nearest(&flag.name, known()).map(|near| format!("--{near}")),
                 });
             }
             let before = self.flags.iter().take(index);
-            if once.contains(&flag.name.as_str()) && before.into_iter().any(|f| f.name == flag.name)
-            {
+            if once.contains(&flag.name.as_str()) && before.into_iter().any(|f| f.name == flag.name) {
                 return error(ParseErrorKind::FlagTwice { instruction, flag: flag.name.clone() });
             }
         }
@@ -99,10 +91,7 @@ impl Flags {
                 Some(value) => Ok(Word::new(value.clone(), flag.position)),
                 None => Err(ParseError {
                     position: flag.position,
-                    kind: ParseErrorKind::FlagWithoutValue {
-                        instruction: self.instruction,
-                        flag: flag.name.clone(),
-                    },
+                    kind: ParseErrorKind::FlagWithoutValue { instruction: self.instruction, flag: flag.name.clone() },
                 }),
             })
             .collect()

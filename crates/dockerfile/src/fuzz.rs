@@ -35,10 +35,9 @@ pub fn parse(data: &[u8]) {
 /// Expansion never panics and respects its limits.
 pub fn expand(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let scope: BTreeMap<String, String> =
-        [("a", ""), ("b", "x y"), ("path", "/usr/local/bin/x.tar.gz")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+    let scope: BTreeMap<String, String> = [("a", ""), ("b", "x y"), ("path", "/usr/local/bin/x.tar.gz")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
     for escape in [Escape::Backslash, Escape::Backtick] {
         if let Ok(found) = expand::expand(text, escape, &scope) {
             assert!(found.text.len() <= expand::MAX_EXPANDED_BYTES + text.len());
@@ -53,8 +52,7 @@ pub fn ignore(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (path, patterns) = data.split_at(end);
     let Ok(ignore) = Ignore::parse(patterns) else { return };
-    let plain = !path.is_empty()
-        && path.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
+    let plain = !path.is_empty() && path.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
     if !plain {
         return;
     }

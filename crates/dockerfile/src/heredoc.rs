@@ -168,9 +168,7 @@ mod tests {
         ];
         for (text, expected) in table {
             let found = marker(text, 0, 0);
-            let found = found
-                .as_ref()
-                .map(|m| (m.name.as_str(), m.strip_tabs, m.expand, m.descriptor));
+            let found = found.as_ref().map(|m| (m.name.as_str(), m.strip_tabs, m.expand, m.descriptor));
             assert_eq!(found, expected, "{text}");
         }
     }

@@ -104,9 +104,7 @@ impl Ignore {
     ///
     /// # Errors
     /// [`IgnoreError`].
-    pub fn from_patterns<'a>(
-        patterns: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Ignore, IgnoreError> {
+    pub fn from_patterns<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Ignore, IgnoreError> {
         let mut ignore = Ignore::default();
         for (index, pattern) in patterns.into_iter().enumerate() {
             ignore.add(pattern, Position { line: index as u32 + 1, column: 1 })?;
@@ -134,8 +132,7 @@ impl Ignore {
             Some(rest) if !rest.is_empty() => rest,
             _ => &clean,
         };
-        let glob = Glob::recursive(pattern)
-            .map_err(|source| IgnoreError::Pattern { position, source })?;
+        let glob = Glob::recursive(pattern).map_err(|source| IgnoreError::Pattern { position, source })?;
         self.rules.push(Rule { glob, negated });
         Ok(())
     }
@@ -167,8 +164,7 @@ impl Ignore {
         let (ignored, state) = self.judge(parent, path);
         // Patterns that match the path itself or a parent apply to all beneath in the same order,
         // so a different verdict needs a "!" pattern that matches something beneath only.
-        let skip = ignored
-            && !self.rules.iter().any(|rule| rule.negated && rule.glob.may_match_below(path));
+        let skip = ignored && !self.rules.iter().any(|rule| rule.negated && rule.glob.may_match_below(path));
         Visit { ignored, skip, state }
     }
 
@@ -307,10 +303,7 @@ mod tests {
     fn sizes_and_counts_are_limited() {
         let many = "a\n".repeat(MAX_PATTERNS);
         assert!(Ignore::parse(many.as_bytes()).is_ok());
-        assert_eq!(
-            Ignore::parse((many + "a\n").as_bytes()).unwrap_err(),
-            IgnoreError::TooMany
-        );
+        assert_eq!(Ignore::parse((many + "a\n").as_bytes()).unwrap_err(), IgnoreError::TooMany);
         let mut large = vec![b'#'; MAX_IGNORE_BYTES];
         assert!(Ignore::parse(&large).is_ok());
         large.push(b'#');

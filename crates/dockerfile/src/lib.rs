@@ -31,9 +31,9 @@ pub mod ignore;
 mod instruction;
 pub mod mount;
 mod parse;
+pub mod port;
 mod position;
 mod print;
-pub mod port;
 pub mod signal;
 mod source;
 mod stage;
@@ -46,13 +46,10 @@ pub use error::{ParseError, ParseErrorKind};
 pub use expand::{ExpandError, Expansion, Scope};
 pub use heredoc::Heredoc;
 pub use instruction::{
-    Add, Argument, Arguments, CommandLine, Copy, From, HealthCommand, Healthcheck, Instruction,
-    Network, Node, Onbuild, Pair, PairForm, Pairs, Program, Run, Security, Shell, Source, Stage,
-    Word,
+    Add, Argument, Arguments, CommandLine, Copy, From, HealthCommand, Healthcheck, Instruction, Network, Node, Onbuild,
+    Pair, PairForm, Pairs, Program, Run, Security, Shell, Source, Stage, Word,
 };
-pub use parse::{
-    Dockerfile, MAX_DOCKERFILE_BYTES, MAX_HEREDOCS, MAX_INSTRUCTIONS, parse_trigger,
-};
+pub use parse::{Dockerfile, MAX_DOCKERFILE_BYTES, MAX_HEREDOCS, MAX_INSTRUCTIONS, parse_trigger};
 pub use position::{Position, Span, excerpt};
 pub use stage::{StageName, StageNameError};
 pub use warning::{Warning, WarningKind};

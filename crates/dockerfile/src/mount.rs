@@ -138,8 +138,24 @@ fn near(suggestion: &Option<&'static str>) -> String {
 }
 
 const KEYS: [&str; 18] = [
-    "type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite",
-    "rw", "id", "sharing", "required", "size", "mode", "uid", "gid",
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+    "rw",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
 ];
 const TYPES: [(&str, MountType); 5] = [
     ("bind", MountType::Bind),
@@ -209,21 +225,13 @@ impl MountSpec {
     ///
     /// # Errors
     /// [`MountError`].
-    pub fn resolve(
-        &self,
-        mut expand: impl FnMut(&str) -> Result<String, ExpandError>,
-    ) -> Result<Mount, MountError> {
+    pub fn resolve(&self, mut expand: impl FnMut(&str) -> Result<String, ExpandError>) -> Result<Mount, MountError> {
         let mut mount = Mount::default();
         let mut read_only = None;
         let mut keys: Vec<&'static str> = Vec::new();
         for (key, value) in &self.fields {
             let value = match value {
-                Some(value) => {
-                    Some(expand(value).map_err(|source| MountError::Expand {
-                        key: key.clone(),
-                        source,
-                    })?)
-                }
+                Some(value) => Some(expand(value).map_err(|source| MountError::Expand { key: key.clone(), source })?),
                 None => None,
             };
             let wrong = |expected, suggestion| MountError::Value {
@@ -249,9 +257,8 @@ impl MountSpec {
                 "type" => {
                     let name = text()?.to_ascii_lowercase();
                     let names = TYPES.map(|(name, _)| name);
-                    mount.kind = find(&TYPES, &name).ok_or_else(|| {
-                        wrong("bind, cache, tmpfs, secret or ssh", suggest::nearest(&name, names))
-                    })?;
+                    mount.kind = find(&TYPES, &name)
+                        .ok_or_else(|| wrong("bind, cache, tmpfs, secret or ssh", suggest::nearest(&name, names)))?;
                 }
                 "from" => {
                     keys.push("from");
@@ -279,9 +286,10 @@ impl MountSpec {
                     keys.push("sharing");
                     let name = text()?.to_ascii_lowercase();
                     let names = SHARINGS.map(|(name, _)| name);
-                    mount.sharing = Some(find(&SHARINGS, &name).ok_or_else(|| {
-                        wrong("shared, private or locked", suggest::nearest(&name, names))
-                    })?);
+                    mount.sharing = Some(
+                        find(&SHARINGS, &name)
+                            .ok_or_else(|| wrong("shared, private or locked", suggest::nearest(&name, names)))?,
+                    );
                 }
                 "mode" => {
                     keys.push("mode");
@@ -296,10 +304,7 @@ impl MountSpec {
                     mount.gid = Some(number(10, "a group id")?);
                 }
                 _ => {
-                    return Err(MountError::UnknownKey {
-                        key: key.clone(),
-                        suggestion: suggest::nearest(key, KEYS),
-                    });
+                    return Err(MountError::UnknownKey { key: key.clone(), suggestion: suggest::nearest(key, KEYS) });
                 }
             }
         }
@@ -326,8 +331,7 @@ impl MountSpec {
                 return Err(MountError::SecretNamedTwice);
             }
         }
-        mount.read_only =
-            read_only.unwrap_or(!matches!(mount.kind, MountType::Cache | MountType::Tmpfs));
+        mount.read_only = read_only.unwrap_or(!matches!(mount.kind, MountType::Cache | MountType::Tmpfs));
         Ok(mount)
     }
 }
@@ -448,13 +452,7 @@ mod tests {
             ("type=ssh", Mount { kind: MountType::Ssh, read_only: true, ..base() }),
             (
                 "from=build,\"source=/a,b\",target=/x",
-                Mount {
-                    from: text("build"),
-                    source: text("/a,b"),
-                    target: text("/x"),
-                    read_only: true,
-                    ..base()
-                },
+                Mount { from: text("build"), source: text("/a,b"), target: text("/x"), read_only: true, ..base() },
             ),
         ];
         for (text, expected) in table {

@@ -6,9 +6,8 @@ use crate::error::{ParseError, ParseErrorKind};
 use crate::flags::Flags;
 use crate::heredoc::{Heredoc, Marker, markers};
 use crate::instruction::{
-    Add, Argument, Arguments, CommandLine, Copy, From, FromNode, HealthCommand, Healthcheck,
-    Instruction, Network, Node, Onbuild, Pair, PairForm, Pairs, Run, Security, Shell, Source, Stage,
-    Word,
+    Add, Argument, Arguments, CommandLine, Copy, From, FromNode, HealthCommand, Healthcheck, Instruction, Network,
+    Node, Onbuild, Pair, PairForm, Pairs, Run, Security, Shell, Source, Stage, Word,
 };
 use crate::mount::MountSpec;
 use crate::position::{Position, Span};
@@ -28,8 +27,24 @@ pub const MAX_INSTRUCTIONS: usize = 10_000;
 pub const MAX_HEREDOCS: usize = 10_000;
 
 const KEYWORDS: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL",
-    "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// A parsed Dockerfile.
@@ -49,8 +64,7 @@ pub struct Dockerfile {
 
 impl PartialEq for Dockerfile {
     fn eq(&self, other: &Dockerfile) -> bool {
-        (&self.directives, &self.global, &self.stages)
-            == (&other.directives, &other.global, &other.stages)
+        (&self.directives, &self.global, &self.stages) == (&other.directives, &other.global, &other.stages)
     }
 }
 
@@ -76,11 +90,7 @@ impl Dockerfile {
                 }
                 (Parsed::Instruction(instruction), Some(stage)) => {
                     parser.remark_repeated(&instruction, stage, item.span.start);
-                    stage.instructions.push(Node {
-                        instruction,
-                        span: item.span,
-                        original: item.original,
-                    });
+                    stage.instructions.push(Node { instruction, span: item.span, original: item.original });
                 }
                 (Parsed::Instruction(instruction @ Instruction::Arg(_)), None) => {
                     global.push(Node { instruction, span: item.span, original: item.original });
@@ -100,12 +110,7 @@ impl Dockerfile {
             };
             return Err(ParseError { position: last, kind });
         }
-        Ok(Dockerfile {
-            directives: parser.directives.directives,
-            global,
-            stages,
-            warnings: parser.warnings,
-        })
+        Ok(Dockerfile { directives: parser.directives.directives, global, stages, warnings: parser.warnings })
     }
 
     /// Finds a stage by name or number among the first `before` ones.
@@ -159,9 +164,7 @@ pub(crate) fn parse_one(text: &str) -> Result<Node, ParseError> {
     let wrong = |kind| Err(ParseError { position: Position::START, kind });
     match first {
         Some(item) if found == 1 => match item.parsed {
-            Parsed::Instruction(instruction) => {
-                Ok(Node { instruction, span: item.span, original: item.original })
-            }
+            Parsed::Instruction(instruction) => Ok(Node { instruction, span: item.span, original: item.original }),
             Parsed::From(_) => wrong(ParseErrorKind::Trigger { instruction: "FROM" }),
         },
         _ => wrong(ParseErrorKind::NotOneInstruction { found }),
@@ -205,25 +208,15 @@ fn error<T>(position: Position, kind: ParseErrorKind) -> Result<T, ParseError> {
 }
 
 fn utf8<'a>(line: &PhysicalLine<'_>, bytes: &'a [u8]) -> Result<&'a str, ParseError> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| ParseError { position: line.start(), kind: ParseErrorKind::NotUtf8 })
+    std::str::from_utf8(bytes).map_err(|_| ParseError { position: line.start(), kind: ParseErrorKind::NotUtf8 })
 }
 
 impl<'a> Parser<'a> {
     fn new(bytes: &'a [u8], directives: DirectiveReader) -> Result<Parser<'a>, ParseError> {
         if bytes.len() > MAX_DOCKERFILE_BYTES {
-            return error(
-                Position::START,
-                ParseErrorKind::TooLarge { size: bytes.len(), limit: MAX_DOCKERFILE_BYTES },
-            );
+            return error(Position::START, ParseErrorKind::TooLarge { size: bytes.len(), limit: MAX_DOCKERFILE_BYTES });
         }
-        Ok(Parser {
-            lines: PhysicalLines::new(bytes),
-            directives,
-            warnings: Vec::new(),
-            instructions: 0,
-            heredocs: 0,
-        })
+        Ok(Parser { lines: PhysicalLines::new(bytes), directives, warnings: Vec::new(), instructions: 0, heredocs: 0 })
     }
 
     /// Reads the next instruction.
@@ -256,9 +249,7 @@ impl<'a> Parser<'a> {
             let Some(first) = self.lines.next() else { return Ok(None) };
             if first.is_comment() {
                 let text = String::from_utf8_lossy(first.bytes());
-                self.directives
-                    .comment(text.trim())
-                    .map_err(|kind| ParseError { position: first.start(), kind })?;
+                self.directives.comment(text.trim()).map_err(|kind| ParseError { position: first.start(), kind })?;
                 continue;
             }
             self.directives.end();
@@ -294,11 +285,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads the bodies of the heredocs that an instruction announces.
-    fn bodies(
-        &mut self,
-        header: &Header<'_>,
-        end: &mut Position,
-    ) -> Result<(Vec<Marker>, Vec<Heredoc>), ParseError> {
+    fn bodies(&mut self, header: &Header<'_>, end: &mut Position) -> Result<(Vec<Marker>, Vec<Heredoc>), ParseError> {
         if !matches!(header.keyword, "ADD" | "COPY" | "RUN")
             || matches!(words::json(header.args.text), Json::Strings(_))
         {
@@ -344,11 +331,7 @@ impl<'a> Parser<'a> {
         Ok((found, heredocs))
     }
 
-    fn onbuild(
-        &mut self,
-        header: Header<'_>,
-        end: &mut Position,
-    ) -> Result<Instruction, ParseError> {
+    fn onbuild(&mut self, header: Header<'_>, end: &mut Position) -> Result<Instruction, ParseError> {
         header.flags.check(&[], &[])?;
         header.needs(!header.args.text.is_empty(), "an instruction")?;
         let inner = Header::split(header.args)?;
@@ -432,24 +415,16 @@ impl<'a> Parser<'a> {
         self.command_of(header.keyword, header.args)
     }
 
-    fn command_of(
-        &mut self,
-        instruction: &'static str,
-        args: Slice<'_>,
-    ) -> Result<CommandLine, ParseError> {
+    fn command_of(&mut self, instruction: &'static str, args: Slice<'_>) -> Result<CommandLine, ParseError> {
         match words::json(args.text) {
             Json::Strings(words) => Ok(CommandLine::Exec(words)),
-            Json::NotStrings => {
-                error(args.position(), ParseErrorKind::JsonNotStrings { instruction })
-            }
+            Json::NotStrings => error(args.position(), ParseErrorKind::JsonNotStrings { instruction }),
             Json::Broken | Json::Other => {
                 // `[ -f x ] && y` is the shell's test; an array begins with a quote.
                 let inside = args.text.strip_prefix('[').map(str::trim_start).unwrap_or_default();
                 if inside.starts_with(['"', '\'']) && args.text.ends_with(']') {
-                    self.warnings.push(Warning {
-                        position: args.position(),
-                        kind: WarningKind::NotJson { instruction },
-                    });
+                    self.warnings
+                        .push(Warning { position: args.position(), kind: WarningKind::NotJson { instruction } });
                 }
                 Ok(CommandLine::Shell(args.text.to_owned()))
             }
@@ -561,9 +536,7 @@ impl<'a> Parser<'a> {
     }
 
     fn remark_repeated(&mut self, instruction: &Instruction, stage: &Stage, position: Position) {
-        if let Instruction::Cmd(_) | Instruction::Entrypoint(_) | Instruction::Healthcheck(_) =
-            instruction
-        {
+        if let Instruction::Cmd(_) | Instruction::Entrypoint(_) | Instruction::Healthcheck(_) = instruction {
             let keyword = instruction.keyword();
             if stage.instructions.iter().any(|node| node.instruction.keyword() == keyword) {
                 let kind = WarningKind::OnlyLastCounts { instruction: keyword };
@@ -581,8 +554,7 @@ impl<'a> Header<'a> {
     fn split(line: Slice<'a>) -> Result<Header<'a>, ParseError> {
         let (name, rest) = words::first(line);
         let start = name.position();
-        let Some(keyword) = KEYWORDS.iter().find(|known| name.text.eq_ignore_ascii_case(known))
-        else {
+        let Some(keyword) = KEYWORDS.iter().find(|known| name.text.eq_ignore_ascii_case(known)) else {
             let suggestion = suggest::nearest(name.text, KEYWORDS).map(str::to_owned);
             let name = name.text.to_owned();
             return error(start, ParseErrorKind::UnknownInstruction { name, suggestion });
@@ -602,15 +574,9 @@ impl<'a> Header<'a> {
     fn list(&self) -> Result<Vec<Word>, ParseError> {
         let position = self.args.position();
         match words::json(self.args.text) {
-            Json::Strings(words) => {
-                Ok(words.into_iter().map(|text| Word::new(text, position)).collect())
-            }
-            Json::NotStrings => {
-                error(position, ParseErrorKind::JsonNotStrings { instruction: self.keyword })
-            }
-            Json::Broken | Json::Other => {
-                Ok(words::blanks(self.args).into_iter().map(word).collect())
-            }
+            Json::Strings(words) => Ok(words.into_iter().map(|text| Word::new(text, position)).collect()),
+            Json::NotStrings => error(position, ParseErrorKind::JsonNotStrings { instruction: self.keyword }),
+            Json::Broken | Json::Other => Ok(words::blanks(self.args).into_iter().map(word).collect()),
         }
     }
 
@@ -633,11 +599,7 @@ impl<'a> Header<'a> {
     }
 
     /// The sources and the destination of ADD and COPY.
-    fn files(
-        &self,
-        markers: &[Marker],
-        heredocs: Vec<Heredoc>,
-    ) -> Result<(Vec<Source>, Word), ParseError> {
+    fn files(&self, markers: &[Marker], heredocs: Vec<Heredoc>) -> Result<(Vec<Source>, Word), ParseError> {
         let instruction = self.keyword;
         let enough = "at least two arguments: a source and a destination";
         if markers.is_empty() {
@@ -665,11 +627,8 @@ impl<'a> Header<'a> {
             Source::Heredoc(heredoc) => Some(heredoc),
             Source::Path(_) => None,
         });
-        let unfit = |name: &str| name.contains('/') || name.contains(char::is_whitespace)
-            || matches!(name, "." | "..");
-        if let Some(heredoc) =
-            heredocs.iter().flatten().chain(whole).find(|heredoc| unfit(&heredoc.name))
-        {
+        let unfit = |name: &str| name.contains('/') || name.contains(char::is_whitespace) || matches!(name, "." | "..");
+        if let Some(heredoc) = heredocs.iter().flatten().chain(whole).find(|heredoc| unfit(&heredoc.name)) {
             let kind = ParseErrorKind::HeredocFileName { instruction, name: heredoc.name.clone() };
             return error(heredoc.position, kind);
         }
@@ -740,18 +699,16 @@ impl<'a> Header<'a> {
                 )
             })
         };
-        let network =
-            match choice(self.flags.text("network")?, "network", "default, none or host") {
-                None => None,
-                Some((value, fault)) => Some(match value.as_str() {
-                    "default" => Network::Default,
-                    "none" => Network::None,
-                    "host" => Network::Host,
-                    _ => return Err(fault),
-                }),
-            };
-        let security = match choice(self.flags.text("security")?, "security", "sandbox or insecure")
-        {
+        let network = match choice(self.flags.text("network")?, "network", "default, none or host") {
+            None => None,
+            Some((value, fault)) => Some(match value.as_str() {
+                "default" => Network::Default,
+                "none" => Network::None,
+                "host" => Network::Host,
+                _ => return Err(fault),
+            }),
+        };
+        let security = match choice(self.flags.text("security")?, "security", "sandbox or insecure") {
             None => None,
             Some((value, fault)) => Some(match value.as_str() {
                 "sandbox" => Security::Sandbox,
@@ -762,8 +719,8 @@ impl<'a> Header<'a> {
         let mut mounts = Vec::new();
         for word in self.flags.texts("mount")? {
             let position = word.position();
-            let spec = MountSpec::parse(word)
-                .map_err(|fault| ParseError { position, kind: ParseErrorKind::Mount(fault) })?;
+            let spec =
+                MountSpec::parse(word).map_err(|fault| ParseError { position, kind: ParseErrorKind::Mount(fault) })?;
             mounts.push(spec);
         }
         let devices = self.flags.texts("device")?;
@@ -800,10 +757,7 @@ impl<'a> Header<'a> {
                 self.needs(false, "at least one argument")?;
                 Ok(Shell { words: Vec::new() })
             }
-            Json::NotStrings => error(
-                self.args.position(),
-                ParseErrorKind::JsonNotStrings { instruction: "SHELL" },
-            ),
+            Json::NotStrings => error(self.args.position(), ParseErrorKind::JsonNotStrings { instruction: "SHELL" }),
             Json::Broken | Json::Other => error(self.start, ParseErrorKind::ShellNotJson),
         }
     }

@@ -56,7 +56,9 @@ pub enum PortError {
         text: String,
     },
     /// The text maps a port of the host.
-    #[error("invalid port {text:?}: EXPOSE names ports of the container only; ports of the host are chosen when it runs")]
+    #[error(
+        "invalid port {text:?}: EXPOSE names ports of the container only; ports of the host are chosen when it runs"
+    )]
     HostMapping {
         /// The text.
         text: String,

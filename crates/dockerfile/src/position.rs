@@ -53,14 +53,10 @@ pub fn excerpt(source: &[u8], at: Position) -> Option<String> {
     let line = source.split(|byte| *byte == b'\n').nth(index)?;
     let line = String::from_utf8_lossy(line);
     let line = line.trim_start_matches('\u{feff}').trim_end();
-    let column = (at.column.max(1) as usize) - 1;
+    let column = (at.column.max(1) as usize - 1).min(line.chars().count());
     let from = column.saturating_sub(EXCERPT_WIDTH * 2 / 3);
-    let shown: String = line
-        .chars()
-        .skip(from)
-        .take(EXCERPT_WIDTH)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let shown: String =
+        line.chars().skip(from).take(EXCERPT_WIDTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let pad = " ".repeat((column - from).min(shown.chars().count()));
     Some(format!("{:4} | {shown}\n     | {pad}^", at.line))
 }

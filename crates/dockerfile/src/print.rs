@@ -6,8 +6,7 @@ use crate::directive::Escape;
 use crate::duration;
 use crate::heredoc::Heredoc;
 use crate::instruction::{
-    Add, CommandLine, Copy, From, Healthcheck, Instruction, Network, PairForm, Pairs, Run, Security,
-    Source, Word,
+    Add, CommandLine, Copy, From, Healthcheck, Instruction, Network, PairForm, Pairs, Run, Security, Source, Word,
 };
 use crate::parse::Dockerfile;
 use crate::source::strip_continuation;
@@ -92,8 +91,7 @@ impl<'a> Line<'a> {
             Instruction::Healthcheck(check) => line.healthcheck(check),
             Instruction::Maintainer(text) => line.args.push_str(text),
             Instruction::Onbuild(trigger) => {
-                let (first, rest) =
-                    trigger.expression.split_once('\n').unwrap_or((&trigger.expression, ""));
+                let (first, rest) = trigger.expression.split_once('\n').unwrap_or((&trigger.expression, ""));
                 line.args.push_str(first);
                 line.tail = rest;
             }

@@ -83,8 +83,7 @@ impl LogicalLine {
     pub(crate) fn position(&self, offset: usize) -> Position {
         let offset = offset.min(self.text.len());
         let index = self.segments.partition_point(|(start, _)| *start <= offset);
-        let Some((start, at)) = index.checked_sub(1).and_then(|index| self.segments.get(index))
-        else {
+        let Some((start, at)) = index.checked_sub(1).and_then(|index| self.segments.get(index)) else {
             return Position::START;
         };
         let passed = self.text.get(*start..offset).map_or(0, |text| text.chars().count());
@@ -180,8 +179,7 @@ mod tests {
 
     #[test]
     fn newlines_may_be_crlf() {
-        let lines: Vec<_> =
-            PhysicalLines::new(b"\xef\xbb\xbfa\r\n\r\nb").map(|line| line.bytes().to_vec()).collect();
+        let lines: Vec<_> = PhysicalLines::new(b"\xef\xbb\xbfa\r\n\r\nb").map(|line| line.bytes().to_vec()).collect();
         assert_eq!(lines, [b"a".to_vec(), b"".to_vec(), b"b".to_vec()]);
     }
 }

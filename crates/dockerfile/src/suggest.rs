@@ -16,9 +16,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .filter(|candidate| candidate.len() <= MAX_NAME)
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(steps, candidate)| {
-            *steps <= 3.min((candidate.chars().count().max(word.chars().count()) + 2) / 3)
-        })
+        .filter(|(steps, candidate)| *steps <= 3.min(candidate.chars().count().max(word.chars().count()).div_ceil(3)))
         .min_by_key(|(steps, _)| *steps)
         .map(|(_, candidate)| candidate)
 }

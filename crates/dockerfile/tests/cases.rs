@@ -38,8 +38,7 @@ fn describe(file: &Dockerfile) -> String {
         let span = stage.node.span;
         writeln!(text, "stage {index}\n{:?}-{:?} {:?}", span.start, span.end, stage.from).unwrap();
         for node in &stage.instructions {
-            writeln!(text, "{:?}-{:?} {:?}", node.span.start, node.span.end, node.instruction)
-                .unwrap();
+            writeln!(text, "{:?}-{:?} {:?}", node.span.start, node.span.end, node.instruction).unwrap();
         }
     }
     for warning in &file.warnings {
@@ -55,8 +54,7 @@ fn good_files_parse_as_expected() {
     assert!(folders.len() >= 20, "{} cases", folders.len());
     for folder in folders {
         let source = fs::read(folder.join("Dockerfile")).unwrap();
-        let file = Dockerfile::parse(&source)
-            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let file = Dockerfile::parse(&source).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         compare(&folder, &describe(&file));
         let again = Dockerfile::parse(file.to_string().as_bytes());
         assert_eq!(again.as_ref(), Ok(&file), "{}: print and parse", folder.display());
