@@ -24,6 +24,17 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    target("archive_codec_decode", Shape::Bytes, bedplate_archive::fuzz::codec_decode),
+    target("archive_pax_records", Shape::Bytes, bedplate_archive::fuzz::pax_records),
+    target("archive_tar_index_decode", Shape::Bytes, bedplate_archive::fuzz::tar_index_decode),
+    target("archive_tar_read", Shape::Tar, bedplate_archive::fuzz::tar_read),
+    target("dockerfile_expand", Shape::Text, bedplate_dockerfile::fuzz::expand),
+    target("dockerfile_glob", Shape::Text, bedplate_dockerfile::fuzz::glob),
+    target("dockerfile_ignore", Shape::Text, bedplate_dockerfile::fuzz::ignore),
+    target("dockerfile_parse", Shape::Text, bedplate_dockerfile::fuzz::parse),
+    target("fetch_dns_reply", Shape::Bytes, bedplate_fetch::fuzz::dns_reply),
+    target("fetch_texts", Shape::Text, bedplate_fetch::fuzz::texts),
+    target("fetch_url", Shape::Text, bedplate_fetch::fuzz::url),
     target("template_table", Shape::Text, bedplate_template::fuzz::table),
     target("template_template", Shape::Text, bedplate_template::fuzz::template),
 ];

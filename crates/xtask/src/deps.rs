@@ -17,6 +17,7 @@ const ROWS: &[(&str, u8)] = &[
     ("bedplate-image", 3),
     ("bedplate-fetch", 3),
     ("bedplate-store", 4),
+    ("bedplate-import", 5),
     ("bedplate-run", 5),
     ("bedplate-import", 5),
     ("bedplate-build", 6),
