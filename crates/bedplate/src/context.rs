@@ -1,9 +1,10 @@
 //! What the process was given: environment, clock, terminal. Read once, here; libraries get values.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bedplate_fetch::{Fetcher, Proxies};
 use bedplate_store::{OpenOptions, Sharing, Store};
 use bedplate_tree::Timestamp;
 
@@ -82,6 +83,28 @@ impl Context {
             options = options.sharing(Sharing::World);
         }
         Ok(Store::open(&options)?)
+    }
+
+    /// What downloads go through, with the proxies and certificates of the environment.
+    ///
+    /// # Errors
+    /// A proxy variable that is no address.
+    pub(crate) fn fetcher(&self) -> Result<Fetcher, Failure> {
+        // Lower case first, as curl and apt have it; HTTP_PROXY in upper case counts, too, as with Docker.
+        let variable = |name: &str| {
+            let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            value(name).or_else(|| value(&name.to_ascii_uppercase()))
+        };
+        let [http, https, all, none] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"].map(variable);
+        let proxies = Proxies::new(http.as_deref(), https.as_deref(), all.as_deref(), none.as_deref())?;
+        let ca_bundle = std::env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
+        Ok(Fetcher::new(bedplate_fetch::Options { proxies, ca_bundle, ..Default::default() }))
+    }
+
+    /// Says something that the user should know, on stderr.
+    pub(crate) fn warn(&self, warning: &dyn std::fmt::Display) {
+        // A closed stderr is the user's choice.
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
 
     /// `SOURCE_DATE_EPOCH` as the bound of times in a new image.

@@ -7,6 +7,7 @@
 mod cli;
 mod commands;
 mod context;
+mod download;
 mod failure;
 mod format;
 mod progress;

@@ -1,6 +1,6 @@
 //! The one progress display: bytes on a terminal's stderr, silence elsewhere.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -31,6 +31,23 @@ impl Progress {
         Self { bar }
     }
 
+    /// Says how many bytes there will be, once that is known.
+    pub(crate) fn expect(&self, total: Option<u64>) {
+        if let Some(total) = total {
+            self.bar.set_length(total);
+        }
+    }
+
+    /// Counts bytes that passed elsewhere.
+    pub(crate) fn add(&self, count: u64) {
+        self.bar.inc(count);
+    }
+
+    /// The writer, with what passes through counted.
+    pub(crate) fn writer<W: Write>(&self, inner: W) -> Counted<W> {
+        Counted { inner, bar: self.bar.clone() }
+    }
+
     /// The reader, with what passes through counted.
     pub(crate) fn reader<R: Read>(&self, inner: R) -> Counted<R> {
         Counted { inner, bar: self.bar.clone() }
@@ -43,7 +60,7 @@ impl Drop for Progress {
     }
 }
 
-/// A reader whose bytes are counted on a [`Progress`].
+/// A reader or writer whose bytes are counted on a [`Progress`].
 #[derive(Debug)]
 pub(crate) struct Counted<R> {
     inner: R,
@@ -55,5 +72,24 @@ impl<R: Read> Read for Counted<R> {
         let count = self.inner.read(buffer)?;
         self.bar.inc(count as u64);
         Ok(count)
+    }
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(buffer)?;
+        self.bar.inc(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<T> Counted<T> {
+    /// What was counted on.
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
     }
 }
