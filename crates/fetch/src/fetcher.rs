@@ -33,9 +33,9 @@ pub struct Limits {
     pub resolve: Duration,
     /// Time for TCP, proxy and TLS together.
     pub connect: Duration,
-    /// Time between the request and the head of the answer.
+    /// Time between the request and the end of the answer's head, if it comes in pieces.
     pub answer: Duration,
-    /// Longest time without a single byte of the body.
+    /// Longest time without a single byte, of the head or the body.
     pub stall: Duration,
     /// Pause before the second attempt; it doubles with each further one.
     pub backoff: Duration,
@@ -52,7 +52,7 @@ impl Default for Limits {
             resolve: Duration::from_secs(20),
             connect: Duration::from_secs(20),
             answer: Duration::from_secs(60),
-            stall: Duration::from_secs(30),
+            stall: Duration::from_secs(45),
             backoff: Duration::from_millis(250),
             max_backoff: Duration::from_secs(20),
         }

@@ -199,7 +199,7 @@ mod tests {
             ("", "http://localhost:99/", false),
             ("", "http://127.9.9.9/", false),
             ("", "http://[::1]/", false),
-            ("10.0.0.0/33,:,/,*.,a:b", "http://10.1.2.3/", true),
+            ("10.0.0.0/33,:,/,.,a:b", "http://10.1.2.3/", true),
         ];
         for (none, url, proxied) in cases {
             let proxies = Proxies::new(Some("proxy:3128"), None, None, Some(none)).unwrap();

@@ -165,7 +165,7 @@ impl<'a> Transfer<'a> {
         }
         let malformed = |error: ureq::http::Error| FetchError::Protocol { url: url.clone(), reason: error.to_string() };
         let request = request.body(()).map_err(malformed)?;
-        fetcher.agent(url)?.run(request).map_err(|error| explain(fetcher, url, error))
+        fetcher.agent(url)?.run(request).map_err(|error| explain(fetcher, url, Phase::Waiting, error))
     }
 
     /// Refuses content by its announced size, before its first byte is taken.
@@ -318,13 +318,14 @@ fn read(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 /// A failure while the body came: ureq's own errors hide inside the I/O error.
 fn broken(fetcher: &Fetcher, url: &Url, error: io::Error) -> FetchError {
     if error.get_ref().is_some_and(|inner| inner.is::<ureq::Error>()) {
-        return explain(fetcher, url, error.into());
+        return explain(fetcher, url, Phase::Receiving, error.into());
     }
     FetchError::Connection { url: url.clone(), source: error }
 }
 
-/// Says in our words what ureq says in its own, which may hold an address with its password.
-fn explain(fetcher: &Fetcher, url: &Url, error: ureq::Error) -> FetchError {
+/// Says in our words what ureq says in its own, which may hold an address with its password; `reading` is what a
+/// silent connection was read for.
+fn explain(fetcher: &Fetcher, url: &Url, reading: Phase, error: ureq::Error) -> FetchError {
     let url = url.clone();
     let limits = fetcher.limits();
     let protocol = |reason: String| FetchError::Protocol { url: url.clone(), reason };
@@ -335,7 +336,7 @@ fn explain(fetcher: &Fetcher, url: &Url, error: ureq::Error) -> FetchError {
                 Timeout::Connect => (Phase::Connecting, limits.connect),
                 Timeout::SendRequest | Timeout::SendBody | Timeout::PerWrite => (Phase::Sending, limits.answer),
                 Timeout::RecvResponse => (Phase::Waiting, limits.answer),
-                _ => (Phase::Receiving, limits.stall),
+                _ => (reading, limits.stall),
             };
             FetchError::Timeout { url, phase, limit }
         }

@@ -55,7 +55,7 @@ pub enum Scheme {
 
 /// An absolute http, https or file address; `Display` and `Debug` hide user, password and secret query parameters.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Url(url::Url);
+pub struct Url(Box<url::Url>);
 
 impl Url {
     /// Parses an absolute address.
@@ -72,7 +72,7 @@ impl Url {
     }
 
     fn accept(parsed: url::Url) -> Result<Self, UrlError> {
-        let url = Self(parsed);
+        let url = Self(Box::new(parsed));
         let malformed = |reason: &str| UrlError::Malformed { text: url.to_string(), reason: reason.to_owned() };
         match url.0.scheme() {
             "http" | "https" => match url.0.host_str() {
