@@ -52,8 +52,7 @@ pub fn ignore(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (path, patterns) = data.split_at(end);
     let Ok(ignore) = Ignore::parse(patterns) else { return };
-    let plain = !path.is_empty() && path.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
-    if !plain {
+    if !is_plain(path) {
         return;
     }
     let mut state = IgnoreState::default();
@@ -76,8 +75,16 @@ pub fn glob(data: &[u8]) {
     let Ok(pattern) = std::str::from_utf8(pattern) else { return };
     for glob in [Glob::wildcard(pattern), Glob::recursive(pattern)].into_iter().flatten() {
         let matched = glob.matches(path);
+        if !is_plain(path) {
+            continue;
+        }
         if let Some(slash) = path.iter().rposition(|byte| *byte == b'/').filter(|_| matched) {
             assert!(glob.may_match_below(&path[..slash]));
         }
     }
+}
+
+/// What a walk of a directory gives: names between single slashes. A path like `K/` lies below no directory.
+fn is_plain(path: &[u8]) -> bool {
+    !path.is_empty() && path.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
 }
