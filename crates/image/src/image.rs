@@ -1,7 +1,8 @@
 //! A look at an image: its documents as they were given, its layers, its history.
 
+use bedplate_archive::Index;
 use bedplate_oci::{ChainId, DiffId, Digest, History, ImageConfig, ImageId, JsonError, Manifest, chain_ids, from_json};
-use bedplate_tree::ApplyError;
+use bedplate_tree::{ApplyError, ApplyReport, Tree};
 use thiserror::Error;
 
 /// How many layers an image may have: overlay stacks and other tools end at 127; a few more are read, not made.
@@ -34,6 +35,19 @@ pub enum ImageError {
     TooManyLayers {
         /// Layers in the manifest.
         layers: usize,
+    },
+    /// A layer cannot be read as changes.
+    #[error("cannot read layer {number} of {count} ({diff_id})")]
+    Layer {
+        /// Its number, counted from 1.
+        number: usize,
+        /// The number of layers.
+        count: usize,
+        /// Its diff ID.
+        diff_id: DiffId,
+        /// What is wrong with it.
+        #[source]
+        source: bedplate_archive::IndexError,
     },
     /// A layer cannot be applied to those below it.
     #[error("cannot apply layer {number} of {count} ({diff_id})")]
@@ -139,5 +153,76 @@ impl Image {
         }
         steps.extend((next..count).map(|layer| (History::default(), Some(layer))));
         steps
+    }
+}
+
+/// The root filesystem that layers amount to, the lowest first.
+///
+/// # Errors
+/// [`ImageError::Layer`] and [`ImageError::Apply`], with the number of the layer.
+pub fn tree_of(layers: &[Index]) -> Result<(Tree, ApplyReport), ImageError> {
+    let mut tree = Tree::new();
+    let mut report = ApplyReport::default();
+    for (at, index) in layers.iter().enumerate() {
+        let (number, count, diff_id) = (at + 1, layers.len(), diff_id(index));
+        let delta = index.delta().map_err(|source| ImageError::Layer { number, count, diff_id, source })?;
+        report += tree.apply(&delta).map_err(|source| ImageError::Apply { number, count, diff_id, source })?;
+    }
+    Ok((tree, report))
+}
+
+fn diff_id(index: &Index) -> DiffId {
+    DiffId(Digest::from_bytes(index.diff_id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bedplate_oci::{Descriptor, Platform, media_type, to_json};
+
+    fn documents(layers: usize, history: &[bool]) -> (Vec<u8>, Vec<u8>) {
+        let mut config = ImageConfig::new(Platform::new("linux", "amd64"));
+        config.rootfs.diff_ids = (0..layers).map(|n| DiffId(Digest::of(&[n as u8]))).collect();
+        config.history = history.iter().map(|&empty_layer| History { empty_layer, ..History::default() }).collect();
+        let config = to_json(&config);
+        let blob = Descriptor::of(media_type::LAYER, b"");
+        let manifest = Manifest::new(Descriptor::of(media_type::CONFIG, &config), vec![blob; layers]);
+        (to_json(&manifest), config)
+    }
+
+    #[test]
+    fn history_is_paired_with_layers() {
+        let cases: &[(usize, &[bool], &[Option<usize>])] = &[
+            (2, &[false, true, false], &[Some(0), None, Some(1)]),
+            (0, &[true], &[None]),
+            // Too little history, none, too much.
+            (2, &[false], &[Some(0), Some(1)]),
+            (2, &[], &[Some(0), Some(1)]),
+            (1, &[false, false], &[Some(0), None]),
+        ];
+        for (layers, history, expected) in cases {
+            let (manifest, config) = documents(*layers, history);
+            let image = Image::parse(manifest, config).unwrap();
+            let found: Vec<_> = image.history().into_iter().map(|(_, layer)| layer).collect();
+            assert_eq!(found, *expected);
+            assert_eq!(image.chain_ids().len(), *layers);
+            assert_eq!(image.id().0, Digest::of(image.config_bytes()));
+        }
+    }
+
+    #[test]
+    fn documents_that_do_not_belong_together_are_refused() {
+        let (manifest, config) = documents(1, &[]);
+        let (other_manifest, other_config) = documents(2, &[]);
+        assert!(matches!(Image::parse(manifest.clone(), other_config), Err(ImageError::WrongConfig { .. })));
+        assert!(matches!(Image::parse(b"{".to_vec(), config.clone()), Err(ImageError::Json(_))));
+        let mut odd: Manifest = from_json("image manifest", &other_manifest).unwrap();
+        odd.config = Descriptor::of(media_type::CONFIG, &config);
+        let refused = Image::parse(to_json(&odd), config);
+        assert!(matches!(refused, Err(ImageError::LayerCount { layers: 2, diff_ids: 1 })));
+        let (manifest, config) = documents(MAX_LAYERS + 1, &[]);
+        assert!(matches!(Image::parse(manifest, config), Err(ImageError::TooManyLayers { .. })));
+        let (manifest, config) = documents(MAX_LAYERS, &[]);
+        assert!(Image::parse(manifest, config).is_ok());
     }
 }

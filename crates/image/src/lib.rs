@@ -10,6 +10,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`contents`] | where the bytes of files are found |
+//! | [`layer`] | a delta written as a layer |
 //! | [`unpack`] | a tree made real below an open directory |
 //! | [`overlay`] | the marks of an overlay's upper side |
 //! | [`scan`](mod@scan) | a directory read as a tree |
@@ -30,6 +31,7 @@ pub mod contents;
 pub mod disk;
 pub mod image;
 pub mod instruction;
+pub mod layer;
 pub mod overlay;
 pub mod scan;
 pub mod unpack;
@@ -39,7 +41,8 @@ pub use compare::{Recorded, compare, record};
 pub use config_edit::{Command, ConfigChange, ConfigEditor};
 pub use contents::{ContentError, ContentReader, ContentSources, Contents, Place, Stamp, Stamps};
 pub use disk::{DiskOwners, Prepared, ScanError};
-pub use image::{Image, ImageError};
+pub use image::{Image, ImageError, tree_of};
+pub use layer::{LayerError, WrittenLayer, write_layer, write_tree};
 pub use overlay::Marks;
 pub use scan::{Choice, ScanOptions, scan};
 pub use unpack::{Owners, UnpackError, UnpackOptions, UnpackReport, unpack_delta, unpack_tree};
