@@ -320,3 +320,31 @@ fn a_failing_sink_ends_the_transfer() {
     assert!(matches!(error, FetchError::Sink { .. }), "{error}");
     assert_eq!(server.asked().len(), 1);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
+
+    /// However often and wherever a transfer breaks, with or without ranges: the same bytes, once.
+    #[test]
+    fn breaks_anywhere(cuts in proptest::collection::vec((0_usize..3000, proptest::bool::ANY), 0..6)) {
+        let body = content(5000);
+        let served = body.clone();
+        let server = Server::start(move |asked| {
+            let (cut, ranges) = match cuts.get(asked.number) {
+                Some((cut, ranges)) => (Some(*cut), *ranges),
+                None => (None, true),
+            };
+            let reply = match asked.range_start() {
+                Some(start) if ranges => Reply::partial(&served, start),
+                _ => Reply::new(200, &served),
+            };
+            let cut = cut.map(|cut| cut.min(reply.body.len()));
+            Reply { cut, ..reply }.with("ETag", "\"x\"")
+        });
+        let mut options = options();
+        options.limits.retries = 10;
+        let (result, sink) = get_with(options, &server.url("/"), ANYTHING);
+        proptest::prop_assert_eq!(result.unwrap().digest, Digest::of(&body));
+        proptest::prop_assert!(sink == body);
+    }
+}
