@@ -1,0 +1,163 @@
+//! Same inputs, same digest: whoever, wherever, whenever, however often.
+
+use crate::kit::*;
+use bedplate_testkit::{Sandbox, oracle, privilege, program};
+
+fn context(sandbox: &Sandbox, folder: &str) {
+    sandbox.write_program(&format!("{folder}/hello"), program::hello(program::Machine::host()));
+    sandbox.write(&format!("{folder}/dir/one"), "one");
+    sandbox.write(&format!("{folder}/dir/sub/two"), "two");
+    sandbox.write(
+        &format!("{folder}/Dockerfile"),
+        "FROM scratch\nADD hello /\nCOPY dir /data/\nWORKDIR /w\nCOPY <<f /g\ntext\nf\nENV A=b\nCMD [\"/hello\"]\n",
+    );
+}
+
+#[track_caller]
+fn built(sandbox: &Sandbox, folder: &str, arguments: &[&str]) -> String {
+    let mut words = vec!["build", "-q"];
+    words.extend_from_slice(arguments);
+    words.push(folder);
+    image_id(sandbox, &sandbox.bedplate(words).ok())
+}
+
+#[test]
+fn imports() {
+    let tar = hello_tar();
+    let first = sandbox();
+    let expected = image_id(
+        &first,
+        &first.bedplate(["import", "-c", "ENV A=b", "-", "x"]).stdin(tar.clone()).clock(1_000_000_000).ok(),
+    );
+    let second = sandbox();
+    let shifted = second.bedplate(["import", "-c", "ENV A=b", "-", "other:name"]).stdin(tar.clone()).shifted().ok();
+    assert_eq!(image_id(&second, &shifted), expected);
+    // As a file under another name the comment tells where it came from; the layer is the same.
+    second.write("file.tar", &tar);
+    second.bedplate(["import", "file.tar", "file"]).ok();
+    assert_eq!(diff_ids(&second, "file"), diff_ids(&first, "x"));
+    // The store's place leaves no trace.
+    let manifests = |sandbox: &Sandbox| std::fs::read_dir(sandbox.store().join("blobs/sha256")).unwrap().count();
+    assert!(manifests(&first) >= 3);
+}
+
+#[test]
+fn builds_elsewhere_and_later() {
+    let first = sandbox();
+    context(&first, "ctx");
+    let expected = built(&first, "ctx", &["-t", "x"]);
+    let second = sandbox();
+    context(&second, "elsewhere");
+    let outcome = second.bedplate(["build", "-q", "elsewhere"]).shifted().ok();
+    assert_eq!(image_id(&second, &outcome), expected);
+}
+
+#[test]
+fn builds_with_and_without_cache() {
+    let sandbox = sandbox();
+    context(&sandbox, "ctx");
+    let cold = built(&sandbox, "ctx", &[]);
+    assert_eq!(built(&sandbox, "ctx", &[]), cold, "cached");
+    assert_eq!(built(&sandbox, "ctx", &["--no-cache"]), cold, "without the cache");
+    sandbox.bedplate(["prune", "-a", "-f"]).ok();
+    assert_eq!(built(&sandbox, "ctx", &[]), cold, "after a prune");
+    fsck(&sandbox);
+}
+
+#[test]
+fn builds_of_touched_and_copied_contexts() {
+    let sandbox = sandbox();
+    context(&sandbox, "ctx");
+    let expected = built(&sandbox, "ctx", &[]);
+    oracle::expect(oracle::command("find").arg(sandbox.path("ctx")).args([
+        "-exec",
+        "touch",
+        "-d",
+        "2001-02-03",
+        "{}",
+        "+",
+    ]));
+    assert_eq!(built(&sandbox, "ctx", &[]), expected, "touched");
+    assert_eq!(built(&sandbox, "ctx", &["--no-cache"]), expected, "touched, no cache");
+    // `cp` without `-p` gives new times; the programs' bits stay.
+    oracle::expect(oracle::command("cp").arg("-r").arg(sandbox.path("ctx")).arg(sandbox.path("copy")));
+    assert_eq!(built(&sandbox, "copy", &["--no-cache"]), expected, "copied");
+    // A clone under another umask: git keeps the executable bit and nothing else.
+    if oracle::find("git").is_some() {
+        let line = "git -C ctx init -q && git -C ctx add . && git -C ctx -c user.name=x -c user.email=x@example.org commit -q -m x && umask 077 && git clone -q ctx clone && rm -rf clone/.git ctx/.git";
+        oracle::expect(
+            oracle::command("sh").args(["-c", line]).current_dir(sandbox.work()).env("HOME", sandbox.work()),
+        );
+        assert_eq!(built(&sandbox, "clone", &["--no-cache"]), expected, "cloned under umask 077");
+    }
+    fsck(&sandbox);
+}
+
+#[test]
+fn builds_of_a_tar_context() {
+    let sandbox = sandbox();
+    context(&sandbox, "ctx");
+    let expected = built(&sandbox, "ctx", &[]);
+    let tar = sandbox.path("ctx.tar");
+    oracle::expect(oracle::command("tar").arg("-cf").arg(&tar).arg("-C").arg(sandbox.path("ctx")).arg("."));
+    let outcome = sandbox.bedplate(["build", "-q", "--no-cache", "-"]).stdin_file(&tar).ok();
+    assert_eq!(image_id(&sandbox, &outcome), expected);
+}
+
+#[test]
+fn builds_by_another_user() {
+    let test = "reproducible::builds_by_another_user";
+    if !privilege::is_root() || oracle::find("setpriv").is_none() {
+        return bedplate_testkit::skip::note(test, "needs root to become another user");
+    }
+    let first = sandbox();
+    context(&first, "ctx");
+    let expected = built(&first, "ctx", &[]);
+    let second = sandbox();
+    context(&second, "ctx");
+    oracle::expect(
+        oracle::command("chown").args(["-R", "12345:12345"]).arg(second.work()).arg(second.work().parent().unwrap()),
+    );
+    // The checkout may be closed to others: the binary comes along.
+    let program = second
+        .write_program("bedplate", std::fs::read(bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"))).unwrap());
+    let outcome = second
+        .bedplate([] as [&str; 0])
+        .wrap([
+            "setpriv",
+            "--reuid=12345",
+            "--regid=12345",
+            "--clear-groups",
+            "sh",
+            "-c",
+            "exec \"$1\" build -q ctx",
+            "sh",
+            program.to_str().unwrap(),
+        ])
+        .ok();
+    assert_eq!(outcome.text(), expected);
+}
+
+#[test]
+fn run_steps() {
+    let test = "reproducible::run_steps";
+    if !can_run(test) {
+        return;
+    }
+    let first = sandbox();
+    let second = sandbox();
+    if busybox_image(&first, test).is_none() || busybox_image(&second, test).is_none() {
+        return;
+    }
+    for sandbox in [&first, &second] {
+        sandbox
+            .write("Dockerfile", "FROM box\nRUN echo x > /new && mkdir -p /a/b && ln /new /a/hard && rm /etc/passwd\n");
+    }
+    let one = built(&first, ".", &[]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let two =
+        image_id(&second, &second.bedplate(["build", "-q", "."]).clock(2_000_000_000).env("TZ", "Asia/Tokyo").ok());
+    assert_eq!(one, two);
+    assert_eq!(built(&first, ".", &["--no-cache"]), one);
+    fsck(&first);
+}
