@@ -361,6 +361,12 @@ impl BlobWriter {
         Ok(self.file.append(bytes)?)
     }
 
+    /// The file with all bytes written, for a place of its own.
+    pub(crate) fn into_file(mut self) -> Result<NewFile, StoreError> {
+        self.flush_buffer()?;
+        Ok(self.file)
+    }
+
     /// Ends the blob: its bytes are on the disk and it has its place in the store.
     ///
     /// # Errors

@@ -2,8 +2,11 @@
 
 use std::collections::HashSet;
 
-use bedplate_oci::{DiffId, Digest, ImageConfig, ImageIndex, MAX_JSON, Manifest, media_type};
+use bedplate_oci::{
+    ChainId, Descriptor, DiffId, Digest, ImageConfig, ImageIndex, MAX_JSON, Manifest, chain_ids, media_type,
+};
 
+use crate::cache::CacheKind;
 use crate::disk;
 use crate::error::StoreError;
 use crate::images::parse;
@@ -15,8 +18,30 @@ use crate::open::Store;
 pub struct SweepReport {
     /// Blobs removed.
     pub blobs: Vec<Digest>,
+    /// Folders of layers removed: indexes and lists of variants.
+    pub layers: usize,
+    /// Unpacked roots removed.
+    pub snapshots: usize,
+    /// Unpacked roots that nothing needs but that this process may not remove; root of their user namespace can.
+    pub snapshots_left: usize,
     /// Disk space freed, in bytes, as far as it was counted.
     pub freed: u64,
+}
+
+/// What must not be removed.
+#[derive(Debug, Default)]
+pub(crate) struct Needed {
+    /// Blobs, and layers by diff ID.
+    pub(crate) digests: HashSet<Digest>,
+    /// Unpacked roots.
+    pub(crate) chains: HashSet<ChainId>,
+}
+
+impl Needed {
+    fn mark_layers(&mut self, diff_ids: &[DiffId]) {
+        self.digests.extend(diff_ids.iter().map(|diff_id| diff_id.0));
+        self.chains.extend(chain_ids(diff_ids));
+    }
 }
 
 impl Store {
@@ -50,13 +75,13 @@ impl Store {
     pub fn sweep(&self) -> Result<SweepReport, StoreError> {
         self.writable()?;
         self.sweep_leftovers()?;
-        let _alone = LockGuard::acquire(&self.layout().sweep_lock(), Hold::Exclusive)?;
+        let alone = LockGuard::acquire(&self.layout().sweep_lock(), Hold::Exclusive)?;
         let needed = self.needed()?;
         let mut report = SweepReport::default();
         for name in disk::names(&self.layout().blobs())? {
             // A name that is no digest is fsck's to judge.
             let Ok(digest) = Digest::from_hex(&name) else { continue };
-            if needed.contains(&digest) {
+            if needed.digests.contains(&digest) {
                 continue;
             }
             let path = self.layout().blob(&digest);
@@ -66,50 +91,98 @@ impl Store {
                 report.freed += size;
             }
         }
+        for (folder, is_layer) in [(self.layout().layers(), true), (self.layout().cache(CacheKind::Streams), false)] {
+            for name in disk::names(&folder)? {
+                let Ok(digest) = Digest::from_hex(&name) else { continue };
+                if !needed.digests.contains(&digest) {
+                    let path = folder.join(name);
+                    let size = disk::disk_usage(&path);
+                    disk::remove_all(&path)?;
+                    report.freed += size;
+                    report.layers += usize::from(is_layer);
+                }
+            }
+        }
+        drop(alone);
+        self.sweep_snapshots(&needed, &mut report)?;
         Ok(report)
     }
 
-    /// Digests of all blobs and diff IDs of all layers that something refers to.
-    pub(crate) fn needed(&self) -> Result<HashSet<Digest>, StoreError> {
-        let mut needed = HashSet::new();
+    /// Removes unpacked roots of images that are gone. Their own locks keep those in use.
+    fn sweep_snapshots(&self, needed: &Needed, report: &mut SweepReport) -> Result<(), StoreError> {
+        let mut folders = self.snapshot_folders()?;
+        // Stacked ones hold their parents.
+        folders.sort_by_key(|(name, _)| !name.ends_with(".delta"));
+        for (name, chain_id) in folders {
+            let Some(chain_id) = chain_id else { continue };
+            if needed.chains.contains(&chain_id) {
+                continue;
+            }
+            match self.remove_snapshot(&name) {
+                Ok(true) => {
+                    report.snapshots += 1;
+                    let make = self.root().join("locks").join(format!("make-{}", name.trim_end_matches(".delta")));
+                    if let Some(_held) = LockGuard::try_existing(&make, Hold::Exclusive)? {
+                        disk::remove_file(&make)?;
+                    }
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::debug!(%error, name, "an unpacked root cannot be removed");
+                    report.snapshots_left += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All that something refers to.
+    pub(crate) fn needed(&self) -> Result<Needed, StoreError> {
+        let mut needed = Needed::default();
         for entry in self.names()?.entries() {
-            self.mark(&entry.media_type, &entry.digest, 0, &mut needed)?;
+            self.mark(entry, 0, &mut needed)?;
+        }
+        for id in self.container_ids()? {
+            // A state that cannot be read keeps nothing; fsck names it.
+            let Ok(Some(state)) = self.container_state(&id) else { continue };
+            if let Some(manifest) = &state.manifest {
+                self.mark(manifest, 0, &mut needed)?;
+            }
+            needed.mark_layers(&state.layers);
         }
         for (_, entry) in self.build_entries()? {
-            needed.extend(entry.blobs);
-            needed.extend(entry.layers.iter().map(|layer: &DiffId| layer.0));
+            needed.digests.extend(entry.blobs);
+            needed.digests.extend(entry.layers.iter().map(|layer| layer.0));
         }
-        needed.extend(self.pinned()?);
+        needed.digests.extend(self.pinned()?);
         Ok(needed)
     }
 
-    fn mark(
-        &self,
-        media_type: &str,
-        digest: &Digest,
-        depth: usize,
-        needed: &mut HashSet<Digest>,
-    ) -> Result<(), StoreError> {
+    fn mark(&self, entry: &Descriptor, depth: usize, needed: &mut Needed) -> Result<(), StoreError> {
         const DEEPEST: usize = 4;
-        if !needed.insert(*digest) || depth > DEEPEST || !self.has_own_blob(digest)? {
+        let digest = &entry.digest;
+        if !needed.digests.insert(*digest) || depth > DEEPEST || !self.has_own_blob(digest)? {
             return Ok(());
         }
         let bytes = self.read_blob(digest, MAX_JSON as u64)?;
-        if media_type::is_index(media_type) {
+        if media_type::is_index(&entry.media_type) {
             let index: ImageIndex = parse("image index", digest, &bytes)?;
             for part in &index.manifests {
-                self.mark(&part.media_type, &part.digest, depth + 1, needed)?;
+                self.mark(part, depth + 1, needed)?;
             }
             return Ok(());
         }
+        if !media_type::is_manifest(&entry.media_type) {
+            return Ok(());
+        }
         let manifest: Manifest = parse("manifest", digest, &bytes)?;
-        needed.extend(manifest.layers.iter().map(|layer| layer.digest));
+        needed.digests.extend(manifest.layers.iter().map(|layer| layer.digest));
         let config = manifest.config.digest;
-        needed.insert(config);
+        needed.digests.insert(config);
         if media_type::is_config(&manifest.config.media_type) && self.has_own_blob(&config)? {
             let bytes = self.read_blob(&config, MAX_JSON as u64)?;
             let config: ImageConfig = parse("image config", &config, &bytes)?;
-            needed.extend(config.rootfs.diff_ids.iter().map(|diff_id| diff_id.0));
+            needed.mark_layers(&config.rootfs.diff_ids);
         }
         Ok(())
     }

@@ -81,6 +81,17 @@ impl Image {
     }
 }
 
+/// An entry of the list of images that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Its names, sorted.
+    pub names: Vec<Reference>,
+    /// Why.
+    pub error: StoreError,
+}
+
 /// An image to be added, whose config and layers are in the store or in its fallback.
 #[derive(Debug, Clone)]
 pub struct NewImage<'a> {
@@ -119,6 +130,9 @@ impl Lease {
         }
         let blob = self.put_bytes(new.manifest)?;
         let image = self.store().load_image(&blob.descriptor(new.media_type), None)?;
+        for (diff_id, layer) in image.layers() {
+            self.put_layer_variant(&diff_id, layer)?;
+        }
         self.sync_names()?;
         let names = self.store().change_names(|names| {
             for name in new.names {
@@ -390,17 +404,21 @@ impl Store {
 
     /// All images of this store, each once, in the order in which they were listed first.
     ///
-    /// What cannot be read is given with the digest of its entry.
+    /// What cannot be read is named with the reason.
     ///
     /// # Errors
     /// Where the list itself cannot be read.
-    pub fn images(&self) -> Result<Vec<Result<Image, (Digest, StoreError)>>, StoreError> {
+    pub fn images(&self) -> Result<Vec<Result<Image, Unreadable>>, StoreError> {
         let names = self.names()?;
         let mut seen = BTreeSet::new();
         let mut images = Vec::new();
         for entry in names.entries() {
             if seen.insert(entry.digest) {
-                images.push(self.load_entry(&names, entry, None).map_err(|error| (entry.digest, error)));
+                images.push(self.load_entry(&names, entry, None).map_err(|error| Unreadable {
+                    digest: entry.digest,
+                    names: names.names_of(&entry.digest),
+                    error,
+                }));
             }
         }
         Ok(images)
@@ -527,20 +545,11 @@ impl Store {
         for (diff_id, layer) in image.layers() {
             let size = match diff_id.0 == layer.digest {
                 true => layer.size,
-                false => self.known_stream_size(&diff_id)?.unwrap_or(layer.size),
+                false => self.stored_index(&diff_id)?.map_or(layer.size, |index| index.stream_size()),
             };
             total = total.saturating_add(size);
         }
         Ok(total)
-    }
-
-    fn known_stream_size(&self, diff_id: &DiffId) -> Result<Option<u64>, StoreError> {
-        Ok(self.blob_size(&diff_id.0)?)
-    }
-
-    /// A container that was made of an image.
-    pub(crate) fn container_of_image(&self, _image: &Image) -> Result<Option<String>, StoreError> {
-        Ok(None)
     }
 }
 

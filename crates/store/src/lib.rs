@@ -21,6 +21,7 @@
 
 mod blobs;
 mod cache;
+mod containers;
 mod disk;
 mod error;
 mod gc;
@@ -30,12 +31,15 @@ mod layout;
 mod locks;
 mod names;
 mod open;
+mod snapshots;
 
 pub use blobs::{Blob, BlobWriter, Lease, SealedBlob};
 pub use cache::{BuildEntry, CacheGuard, CacheKind};
+pub use containers::{Container, ContainerState, NewContainer, Status};
 pub use error::StoreError;
 pub use gc::SweepReport;
-pub use images::{Image, NewImage, Origin, Removal};
+pub use images::{Image, NewImage, Origin, Removal, Unreadable};
 pub use layout::FORMAT;
 pub use locks::{Hold, LockGuard};
 pub use open::{OpenOptions, Sharing, Store};
+pub use snapshots::{SnapshotGuard, SnapshotOptions};

@@ -4,7 +4,7 @@
 //! that no two processes can wait for each other:
 //!
 //! ```text
-//! cache/<kind>/lock   snapshots/<id>/make   containers/<id>/lock     held long, while work is done
+//! cache/<kind>/lock   locks/make-<id>   containers/<id>/lock         held long, while work is done
 //!   tmp/<lease>/lock                                                 never waited for
 //!     locks/names                                                    held for a change of index.json
 //!       locks/sweep                                                  shared for a moment by whoever adds, exclusive for a sweep
@@ -107,6 +107,11 @@ impl LockGuard {
                 Err(TryLockError::Error(e)) => return Err(disk::failed("flock", path, &e)),
             }
         }
+    }
+
+    /// The same lock, after its file was renamed.
+    pub(crate) fn moved(self, path: PathBuf) -> Self {
+        Self { path, ..self }
     }
 
     /// The file that is locked.
