@@ -1,2 +1,28 @@
 //! Processes in images: namespaces, mounts, capabilities, seccomp, terminals.
+//!
+//! ```text
+//! RuntimeConfig + Root ──▶ run ──▶ Outcome (exit status)
+//!        ▲
+//!   resolve: an image's container config + what the user says
+//! ```
+//!
+//! A container is a child of the caller and ends with it; nothing but directories is left behind. It serves build steps
+//! and trials, it is no production runtime.
 #![forbid(unsafe_code)]
+
+mod child;
+pub mod config;
+pub mod diagnose;
+mod error;
+mod init;
+mod mounts;
+mod parent;
+mod relay;
+mod root;
+pub mod seccomp;
+pub mod user;
+
+pub use config::{Limit, Mount, Network, RuntimeConfig, Seccomp};
+pub use error::{ExitStatus, FAILED, NOT_EXECUTABLE, NOT_FOUND, Report, RunError};
+pub use parent::{Outcome, Sink, Stream, Streams, run};
+pub use root::{MountPoint, OverlayVia, Root, probe_overlay};

@@ -351,6 +351,16 @@ pub fn change_root(root: impl AsFd) -> Result<(), CallError> {
     crate::process::change_dir(c"/")
 }
 
+/// Takes away the mount that `root` is the root of; who uses it keeps it.
+///
+/// # Errors
+/// What `umount2(2)` answers: `EINVAL` where it is not the root of a mount.
+pub fn detach(root: impl AsFd) -> Result<(), CallError> {
+    let root = root.as_fd();
+    rustix::mount::unmount(proc_path(root, None).as_c_str(), UnmountFlags::DETACH)
+        .map_err(|e| CallError::new(format!("umount2([{}], MNT_DETACH)", root.as_raw_fd()), e))
+}
+
 /// Which device file system a path lies on, by its magic number (`statfs(2)`).
 ///
 /// # Errors

@@ -139,6 +139,25 @@ impl Child {
     }
 }
 
+/// Reaps any child that has ended; `None` where none has.
+///
+/// # Errors
+/// What `waitpid(2)` answers: `ECHILD` where there is no child at all.
+pub fn reap_any() -> Result<Option<(Pid, Ended)>, CallError> {
+    match rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+        Ok(None) => Ok(None),
+        Ok(Some((pid, status))) => {
+            let ended = match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Ended::Exited(code as u8),
+                (None, Some(signal)) => Ended::Signalled(signal),
+                (None, None) => Ended::Exited(255),
+            };
+            Ok(Some((pid, ended)))
+        }
+        Err(e) => Err(CallError::new("waitpid(-1, WNOHANG)", e)),
+    }
+}
+
 /// Exit status of a child whose code panicked.
 pub const PANICKED: i32 = 70;
 
@@ -191,6 +210,25 @@ pub fn fork(work: impl FnOnce() -> i32) -> Result<Child, CallError> {
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
         .map_err(|e| CallError::new(format!("pidfd_open({pid})"), e))?;
     Ok(Child { pid, pidfd })
+}
+
+/// Forks where it stands: `None` in the child, the child in the parent. The process must have one thread.
+///
+/// # Errors
+/// What `fork(2)` and `pidfd_open(2)` answer.
+pub fn fork_here() -> Result<Option<Child>, CallError> {
+    // SAFETY: both sides are copies of one thread; the C library keeps its own state right over fork. Other code's
+    // locks can only be held by this very thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        return Ok(None);
+    }
+    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else {
+        return Err(CallError::new("fork()", last_errno()));
+    };
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+        .map_err(|e| CallError::new(format!("pidfd_open({pid})"), e))?;
+    Ok(Some(Child { pid, pidfd }))
 }
 
 fn run_and_exit(work: impl FnOnce() -> i32) -> ! {
@@ -273,6 +311,42 @@ pub fn close_on_exec_from(first: u32) -> Result<(), CallError> {
     Ok(())
 }
 
+/// Closes all descriptors from 3 on but those in `keep`, for a process that will use no other again.
+///
+/// # Errors
+/// What `close_range(2)` answers.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<(), CallError> {
+    let mut numbers: Vec<libc::c_uint> =
+        keep.iter().filter_map(|fd| libc::c_uint::try_from(fd.as_raw_fd()).ok()).collect();
+    numbers.sort_unstable();
+    let mut first: libc::c_uint = 3;
+    for number in numbers.into_iter().chain([libc::c_uint::MAX]) {
+        if number > first {
+            // SAFETY: the caller gives up what is closed; values that own these descriptors are leaked or
+            // end with the process, whose later closing of a free number is harmless.
+            if unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) } != 0 {
+                return Err(CallError::new(format!("close_range({first}, {})", number - 1), last_errno()));
+            }
+        }
+        first = first.max(number.saturating_add(1));
+    }
+    Ok(())
+}
+
+/// Moves this process to a process group of its own, in the foreground of the terminal on standard input if there is one.
+///
+/// # Errors
+/// What `setpgid(2)` answers.
+pub fn own_group() -> Result<(), CallError> {
+    rustix::process::setpgid(None, None).map_err(|e| CallError::new("setpgid(0, 0)", e))?;
+    let stdin = rustix::stdio::stdin();
+    if rustix::termios::isatty(stdin) {
+        // SIGTTOU would stop a process of the background that does this; it is blocked or ignored here.
+        let _ = rustix::termios::tcsetpgrp(stdin, rustix::process::getpgrp());
+    }
+    Ok(())
+}
+
 /// Makes `fd` standard input, output or error (0, 1, 2), inherited over exec.
 ///
 /// # Errors
@@ -283,6 +357,15 @@ pub fn set_standard(fd: impl AsFd, number: i32) -> Result<(), CallError> {
     // are equal dup2 does nothing, so the flag is cleared by hand.
     let done = unsafe { if fd == number { libc::fcntl(fd, libc::F_SETFD, 0) } else { libc::dup2(fd, number) } };
     if done >= 0 { Ok(()) } else { Err(CallError::new(format!("dup2([{fd}], {number})"), last_errno())) }
+}
+
+/// A descriptor of this very process, readable once it has ended.
+///
+/// # Errors
+/// What `pidfd_open(2)` answers.
+pub fn own_descriptor() -> Result<OwnedFd, CallError> {
+    rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .map_err(|e| CallError::new("pidfd_open(self)", e))
 }
 
 /// Asks for a signal when the parent ends; it is forgotten when IDs or capabilities change.

@@ -209,6 +209,12 @@ pub fn become_root(sources: &Sources) -> Result<Privilege, UsernsError> {
     Ok(Privilege::One { uid, gid, reason })
 }
 
+/// The effective user and group of the process.
+#[must_use]
+pub fn effective_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
 /// Whether the process is root with the capability that namespaces and mounts need.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
