@@ -288,6 +288,12 @@ impl ContentReader<'_> {
         Ok(filled)
     }
 
+    /// Goes on reading at `offset`; past the end there is nothing to read.
+    pub fn seek(&mut self, offset: u64) {
+        self.at = offset.min(self.content.size());
+        self.extent = 0;
+    }
+
     fn some(&mut self, buffer: &mut [u8]) -> Result<usize, ContentError> {
         let left = self.content.size() - self.at;
         if left == 0 {

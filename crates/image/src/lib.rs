@@ -18,6 +18,9 @@
 //! | [`compare`](mod@compare) | a copy that a process worked in, read as changes |
 //! | [`disk`] | what these three share |
 //! | [`image`] | an image's documents, history and tree |
+//! | [`elf`] | what a program file is, and the platform of a tree |
+//! | [`command`] | whether an image can run what it says it runs |
+//! | [`hazards`] | secrets and identities that should not be in an image |
 //! | [`config_edit`] | changes of an image's config |
 //! | [`instruction`] | instructions that change the config, variables expanded |
 //!
@@ -25,10 +28,15 @@
 //! the environment or the clock.
 #![forbid(unsafe_code)]
 
+pub mod command;
 pub mod compare;
 pub mod config_edit;
 pub mod contents;
 pub mod disk;
+pub mod elf;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod hazards;
 pub mod image;
 pub mod instruction;
 pub mod layer;

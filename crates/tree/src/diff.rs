@@ -33,6 +33,17 @@ pub struct LeftOut {
     pub reason: Unrepresentable,
 }
 
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.reason {
+            Unrepresentable::Socket => write!(f, "{} is a socket, which no layer can hold: left out", self.path),
+            Unrepresentable::WhiteoutName => {
+                write!(f, "{} would hide another file in a layer, by its name: left out", self.path)
+            }
+        }
+    }
+}
+
 /// The changes between two trees.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
