@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) now: SystemTime,
     /// `SOURCE_DATE_EPOCH`, in seconds since 1970: no time in a new image is later.
     pub(crate) source_date_epoch: Option<i64>,
+    /// The user and group of an ordinary user; `None` for root.
+    pub(crate) invoker: Option<(u32, u32)>,
     /// Whether stderr is a terminal: progress bars are shown there only.
     pub(crate) stderr_is_terminal: bool,
     /// Whether stdout is a terminal.
@@ -49,14 +51,15 @@ impl Context {
                 .without_time()
                 .init();
         }
-        let is_root = bedplate_sys::userns::is_root();
+        // By its number, not its rights: in a container without any, root's images are still root's.
+        let invoker = Some(bedplate_sys::userns::effective_ids()).filter(|(uid, _)| *uid != 0);
         let root = match &global.root {
             Some(root) => root.clone(),
-            None if is_root => SYSTEM_ROOT.into(),
+            None if invoker.is_none() => SYSTEM_ROOT.into(),
             None => user_root()?,
         };
         // A store that was named is the whole world: nothing else is looked into.
-        let fallback = (global.root.is_none() && !is_root).then(|| PathBuf::from(SYSTEM_ROOT));
+        let fallback = (global.root.is_none() && invoker.is_some()).then(|| PathBuf::from(SYSTEM_ROOT));
         let now = match seconds_variable(TEST_CLOCK)? {
             Some(seconds) => UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
             None => SystemTime::now(),
@@ -66,6 +69,7 @@ impl Context {
             fallback,
             now,
             source_date_epoch: seconds_variable("SOURCE_DATE_EPOCH")?,
+            invoker,
             stderr_is_terminal: std::io::stderr().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
         })
@@ -120,8 +124,10 @@ fn user_root() -> Result<PathBuf, Failure> {
     }
     match absolute("HOME") {
         Some(home) => Ok(home.join(".local/share/bedplate")),
-        None => Err(Failure::new(Kind::User, "there is no place to keep images: neither XDG_DATA_HOME nor HOME is set")
-            .hint("set BEDPLATE_ROOT, or give --root DIR")),
+        None => {
+            Err(Failure::new(Kind::User, "there is no place to keep images: neither XDG_DATA_HOME nor HOME is set")
+                .hint("set BEDPLATE_ROOT, or give --root DIR"))
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use bedplate_dockerfile::{Escape, change};
 use bedplate_image::elf;
 use bedplate_image::instruction::config_change;
-use bedplate_image::{ConfigEditor, ContentSources};
-use bedplate_oci::{Created, Digest, DiffId, History, ImageConfig, Platform, Reference, to_json};
+use bedplate_image::{ConfigEditor, Contents};
+use bedplate_oci::{Created, History, ImageConfig, Platform, Reference, to_json};
 use bedplate_store::{Image, Lease};
 use bedplate_tree::{Timestamp, Tree};
 
@@ -23,6 +23,17 @@ pub struct Request {
     pub epoch: Option<Timestamp>,
     /// The names that shall lead to the image.
     pub names: Vec<Reference>,
+}
+
+impl Request {
+    /// Looks whether all changes can be made, before anything is read that takes long.
+    ///
+    /// # Errors
+    /// As [`assemble`], for a change.
+    pub fn check(&self) -> Result<(), ImportError> {
+        let mut editor = ConfigEditor::new(ImageConfig::new(Platform::host()));
+        self.changes.iter().try_for_each(|line| change_config(&mut editor, line, &mut Vec::new()))
+    }
 }
 
 /// An image that is in the store now.
@@ -59,8 +70,8 @@ pub fn assemble(lease: &Lease, layer: &Layer, request: &Request, what: &str) -> 
 
     // The layer's stream is needed for the first bytes of one program only.
     lease.put_layer_index(&layer.index)?;
-    let contents = lease.contents(&[(layer.diff_id(), &layer.descriptor)])?;
-    let platform = platform(&tree, &contents, request, &mut warnings);
+    lease.put_layer_variant(&layer.diff_id(), &layer.descriptor)?;
+    let platform = platform(&tree, &lease.store().contents(), request, &mut warnings);
 
     let mut editor = ConfigEditor::new(ImageConfig::new(platform));
     for line in &request.changes {
@@ -76,7 +87,7 @@ pub fn assemble(lease: &Lease, layer: &Layer, request: &Request, what: &str) -> 
     Ok(Imported { image, warnings })
 }
 
-fn platform(tree: &Tree, contents: &ContentSources, request: &Request, warnings: &mut Vec<Warning>) -> Platform {
+fn platform(tree: &Tree, contents: &dyn Contents, request: &Request, warnings: &mut Vec<Warning>) -> Platform {
     let found = elf::platform_of(tree, contents);
     match (&request.platform, found) {
         (Some(asked), Some(found)) => {

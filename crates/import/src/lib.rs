@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod directory;
 mod error;
 mod saved;
 mod stream;
 mod warning;
 
 pub use assemble::{Imported, Request, assemble};
+pub use directory::{DirectoryOptions, store_directory};
 pub use error::ImportError;
 pub use saved::SavedImage;
 pub use stream::{Layer, store_stream};

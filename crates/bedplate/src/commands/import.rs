@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use bedplate_import::{ImportError, Layer, Request, assemble, store_directory, store_stream};
+use bedplate_import::{DirectoryOptions, ImportError, Layer, Request, assemble, store_directory, store_stream};
 use bedplate_oci::{Platform, Reference};
 use bedplate_store::Lease;
 
@@ -132,9 +132,14 @@ fn read(
             stream(&mut file, Some(size))
         }
         Source::Directory(path) => {
-            let progress = Progress::bytes(context, "packing", None);
-            store_directory(lease, path, what, mend_root, context.epoch(), &mut |count| progress.add(count))
-                .map_err(failed)
+            let _progress = Progress::bytes(context, "packing", None);
+            let options = DirectoryOptions {
+                keep_root_mode: !mend_root,
+                epoch: context.epoch(),
+                invoker: context.invoker,
+                leave: Some(&context.root),
+            };
+            store_directory(lease, path, what, &options).map_err(failed)
         }
     }
 }
