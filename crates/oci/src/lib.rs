@@ -7,6 +7,8 @@
 mod config;
 mod descriptor;
 mod digest;
+#[doc(hidden)]
+pub mod fuzz;
 mod json;
 mod manifest;
 pub mod media_type;

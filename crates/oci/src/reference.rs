@@ -146,7 +146,8 @@ impl Reference {
     pub fn familiar_name(&self) -> String {
         match (self.registry.as_str(), self.repository.strip_prefix("library/")) {
             (DEFAULT_REGISTRY, Some(name)) if !name.contains('/') => name.to_owned(),
-            (DEFAULT_REGISTRY, _) => self.repository.clone(),
+            // Without its registry, `docker.io/mirror.example/x` would read as a name at mirror.example.
+            (DEFAULT_REGISTRY, _) if !self.repository.split('/').next().is_some_and(is_host) => self.repository.clone(),
             (registry, _) => format!("{registry}/{}", self.repository),
         }
     }
@@ -253,6 +254,8 @@ mod tests {
             ("HOST/app", "HOST/app:latest", "HOST/app:latest"),
             ("[::1]:5000/app", "[::1]:5000/app:latest", "[::1]:5000/app:latest"),
             ("a__b/c---d.e_f", "docker.io/a__b/c---d.e_f:latest", "a__b/c---d.e_f:latest"),
+            // Found by fuzzing: the short form must not name another registry.
+            ("index.docker.io/r.example/a", "docker.io/r.example/a:latest", "docker.io/r.example/a:latest"),
             (&pinned, &format!("docker.io/library/debian@{DIGEST}"), &format!("debian@{DIGEST}")),
         ];
         for (text, full, familiar) in cases {
