@@ -323,6 +323,11 @@ impl<W: Write> Writer<W> {
         put_checksum(&mut block);
 
         if !records.is_empty() {
+            // Without this record names are UTF-8, and bsdtar refuses others. Spec: POSIX pax, "hdrcharset".
+            let names = [&b"path"[..], b"linkpath", b"GNU.sparse.name"];
+            if records.iter().any(|(key, value)| names.contains(&&key[..]) && std::str::from_utf8(value).is_err()) {
+                records.push((b"hdrcharset".to_vec(), b"BINARY".to_vec()));
+            }
             records.sort();
             let mut text = Vec::new();
             records.iter().for_each(|(key, value)| put_record(&mut text, key, value));
