@@ -181,6 +181,12 @@ pub enum EvalProblem {
         /// The node in canonical spelling.
         node: String,
     },
+    /// Arguments after a field: the fields here are no methods.
+    #[error("{field} is not a method but has arguments")]
+    NotAMethod {
+        /// The field's name.
+        field: String,
+    },
     /// `range` over a value without elements.
     #[error("range can't iterate over {value}")]
     NotIterable {

@@ -199,7 +199,13 @@ impl<'d> Machine<'d> {
                 return Err(failure(first, EvalProblem::NilCommand));
             }
             if !rest.is_empty() || last.is_some() {
-                return Err(failure(first, EvalProblem::NotAFunction { node: first.to_string() }));
+                let problem = match &first.kind {
+                    OperandKind::Field(fields) if last.is_none() => {
+                        EvalProblem::NotAMethod { field: fields.last().cloned().unwrap_or_default() }
+                    }
+                    _ => EvalProblem::NotAFunction { node: first.to_string() },
+                };
+                return Err(failure(first, problem));
             }
             return self.operand(first, dot);
         };
@@ -260,7 +266,7 @@ impl<'d> Machine<'d> {
             let next = value.entry(field, &self.shape);
             value = match (next, value.json(), value.form()) {
                 (Some(next), _, _) => next,
-                (None, Value::Object(_) | Value::Null, Form::Map) => Val::Missing,
+                (None, Value::Object(_) | Value::Null, Form::Map | Form::Set) => Val::Missing,
                 (None, Value::Object(_), _) => {
                     return Err(failure(operand, EvalProblem::NoEntry { key: field.clone() }));
                 }

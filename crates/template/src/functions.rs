@@ -218,15 +218,22 @@ fn length(value: &Val<'_>) -> Result<usize, CallProblem> {
         (Value::String(text), _) => Ok(text.len()),
         (Value::Array(items), _) => Ok(items.len()),
         (Value::Object(fields), _) => Ok(fields.len()),
-        (Value::Null, Form::Map | Form::List) => Ok(0),
-        (Value::Null, Form::Plain) => Err(CallProblem::Nil { action: "len" }),
+        (Value::Null, Form::Map | Form::Set | Form::List) => Ok(0),
+        (Value::Null, _) => Err(CallProblem::Nil { action: "len" }),
         _ => Err(CallProblem::NoLength { kind: value.kind() }),
     }
 }
 
 fn index<'d>(value: &Val<'d>, key: &Val<'d>, shape: &Shape) -> Result<Val<'d>, CallProblem> {
     match (value.json(), value.form()) {
-        (Value::Null, Form::Plain) => Err(CallProblem::Nil { action: "index" }),
+        (Value::Null, Form::Plain | Form::Pointer | Form::Empty) => Err(CallProblem::Nil { action: "index" }),
+        (Value::String(text), _) => {
+            let Some(position) = key.json().as_i64() else {
+                return Err(CallProblem::BadIndexType { container: "slice/array", kind: key.kind() });
+            };
+            let byte = usize::try_from(position).ok().and_then(|position| text.as_bytes().get(position));
+            byte.map(|byte| Val::int(*byte)).ok_or(CallProblem::OutOfRange { index: position })
+        }
         (Value::Array(_), _) | (Value::Null, Form::List) => {
             let Some(position) = key.json().as_i64() else {
                 return Err(CallProblem::BadIndexType { container: "slice/array", kind: key.kind() });
@@ -236,7 +243,7 @@ fn index<'d>(value: &Val<'d>, key: &Val<'d>, shape: &Shape) -> Result<Val<'d>, C
                 .and_then(|position| value.item(position))
                 .ok_or(CallProblem::OutOfRange { index: position })
         }
-        (Value::Object(_), form) | (Value::Null, form @ Form::Map) => {
+        (Value::Object(_), form) | (Value::Null, form @ (Form::Map | Form::Set)) => {
             let Some(name) = key.json().as_str() else {
                 return Err(CallProblem::BadIndexType { container: "map", kind: key.kind() });
             };
@@ -244,6 +251,7 @@ fn index<'d>(value: &Val<'d>, key: &Val<'d>, shape: &Shape) -> Result<Val<'d>, C
                 Some(entry) => Ok(entry),
                 // The zero value of map[string]string, which is what scripts that ask for a label rely on.
                 None if form == Form::Map => Ok(Val::text("")),
+                None if form == Form::Set => Ok(Val::Json(Cow::Owned(Value::Null), Form::Empty)),
                 None => Err(CallProblem::NoEntry { key: name.to_owned() }),
             }
         }
@@ -255,7 +263,7 @@ fn slice<'d>(value: &Val<'d>, bounds: &[Val<'d>]) -> Result<Val<'d>, CallProblem
     let size = match value.json() {
         Value::String(text) => text.len(),
         Value::Array(items) => items.len(),
-        Value::Null if value.form() == Form::Plain => return Err(CallProblem::Nil { action: "slice" }),
+        Value::Null if value.form() != Form::List => return Err(CallProblem::Nil { action: "slice" }),
         Value::Null => 0,
         _ => {
             return Err(CallProblem::NoElements { action: "slice", kind: value.kind() });

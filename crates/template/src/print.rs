@@ -10,18 +10,21 @@ const MAX_WIDTH: i64 = 1_000_000;
 /// A value as an action prints it: null and missing ones are `<no value>`.
 pub(crate) fn action(value: &Val<'_>) -> String {
     match (value.json(), value.form()) {
-        (Value::Null, Form::Map) => "map[]".into(),
-        (Value::Null, Form::List) => "[]".into(),
         (Value::Null, Form::Plain) => "<no value>".into(),
-        (other, _) => plain(other),
+        _ => argument(value),
     }
 }
 
 /// A value as `%v` prints it.
 pub(crate) fn argument(value: &Val<'_>) -> String {
     match (value.json(), value.form()) {
-        (Value::Null, Form::Map) => "map[]".into(),
+        (Value::Null, Form::Map | Form::Set) => "map[]".into(),
         (Value::Null, Form::List) => "[]".into(),
+        (_, Form::Empty) => "{}".into(),
+        (Value::Object(fields), Form::Set) => {
+            let keys: Vec<String> = sorted_keys(fields).into_iter().map(|key| format!("{key}:{{}}")).collect();
+            format!("map[{}]", keys.join(" "))
+        }
         (other, _) => plain(other),
     }
 }
@@ -72,13 +75,13 @@ fn decimal(number: &Number) -> String {
     }
 }
 
-/// `%v` of a float: shortest digits, an exponent below 1e-4 and from 1e21.
+/// `%v` of a float: shortest digits, an exponent below 1e-4 and from 1e6.
 fn general(float: f64) -> String {
     if float == 0.0 {
         return if float.is_sign_negative() { "-0" } else { "0" }.into();
     }
     let magnitude = float.abs();
-    if (1e-4..1e21).contains(&magnitude) {
+    if (1e-4..1e6).contains(&magnitude) {
         return format!("{float}");
     }
     exponent(&format!("{float:e}"))
@@ -356,7 +359,7 @@ fn write_scalar(letter: char, verb: &Verb, scalar: &Value) -> Option<String> {
     }
 }
 
-/// `%.Ng`: N significant digits, trailing zeros dropped, an exponent below 1e-4 and from 1e21 or past the precision.
+/// `%.Ng`: N significant digits, trailing zeros dropped, an exponent below 1e-4 or past the precision.
 fn significant(magnitude: f64, precision: usize) -> String {
     if magnitude == 0.0 {
         return "0".into();
@@ -426,6 +429,9 @@ mod tests {
             (json!(-1), "-1"),
             (json!(1.5), "1.5"),
             (json!(100000.0), "100000"),
+            (json!(999999.5), "999999.5"),
+            (json!(1000000.0), "1e+06"),
+            (json!(123456789.0), "1.23456789e+08"),
             (json!(1e21), "1e+21"),
             (json!(0.00001), "1e-05"),
             (json!(-0.0), "-0"),

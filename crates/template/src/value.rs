@@ -10,21 +10,26 @@ use std::cmp::Ordering;
 /// as `null` or not at all. The names are looked up at any depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Fields that hold maps: an absent key is no error, `null` prints as `map[]`.
+    /// Fields that hold maps of strings: an absent key is no error, `null` prints as `map[]`.
     pub maps: &'static [&'static str],
+    /// Fields that hold maps of empty structs, Go's sets: as [`Shape::maps`], and a value prints as `{}`.
+    pub sets: &'static [&'static str],
     /// Fields that hold lists: `null` prints as `[]`.
     pub lists: &'static [&'static str],
-    /// Fields that may be left out of the JSON of an object: absent means `null`.
+    /// Fields that hold pointers to structs: `null` prints as `<nil>`.
+    pub pointers: &'static [&'static str],
+    /// Fields that may be left out of the JSON of an object: absent means `null`, or the empty string where no other list has the name.
     pub optional: &'static [&'static str],
 }
 
 impl Shape {
     /// Every object is strict: a field that is absent is an error.
-    pub const STRICT: Shape = Shape { maps: &[], lists: &[], optional: &[] };
+    pub const STRICT: Shape = Shape { maps: &[], sets: &[], lists: &[], pointers: &[], optional: &[] };
 
     /// The fields of Docker's `inspect` of images and containers.
     pub const DOCKER: Shape = Shape {
-        maps: &["Labels", "Annotations", "ExposedPorts", "Volumes", "Sysctls", "Tmpfs", "Ports", "Networks"],
+        maps: &["Labels", "Annotations", "Sysctls", "Tmpfs", "Ports", "Networks"],
+        sets: &["ExposedPorts", "Volumes"],
         lists: &[
             "Cmd",
             "Entrypoint",
@@ -42,6 +47,7 @@ impl Shape {
             "Ulimits",
             "Test",
         ],
+        pointers: &["Healthcheck"],
         optional: &[
             "ExposedPorts",
             "Volumes",
@@ -52,6 +58,8 @@ impl Shape {
             "Healthcheck",
             "Annotations",
             "Variant",
+            "Author",
+            "Comment",
         ],
     };
 }
@@ -61,7 +69,11 @@ impl Shape {
 pub(crate) enum Form {
     Plain,
     Map,
+    Set,
     List,
+    Pointer,
+    /// Go's `struct{}`: the values of a set.
+    Empty,
 }
 
 /// A value of a running template.
@@ -112,9 +124,10 @@ impl<'d> Val<'d> {
     pub(crate) fn kind(&self) -> &'static str {
         match self.json() {
             Value::Null => match self.form() {
-                Form::Plain => "<nil>",
-                Form::Map => "map[string]interface {}",
+                Form::Plain | Form::Pointer => "<nil>",
+                Form::Map | Form::Set => "map[string]interface {}",
                 Form::List => "[]interface {}",
+                Form::Empty => "struct {}",
             },
             other => kind(other),
         }
@@ -143,14 +156,14 @@ impl<'d> Val<'d> {
 
     /// The entry of an object, with the form its name gives it.
     pub(crate) fn entry(&self, key: &str, shape: &Shape) -> Option<Val<'d>> {
-        let form = if self.form() == Form::Map {
-            Form::Plain
-        } else if shape.maps.contains(&key) {
-            Form::Map
-        } else if shape.lists.contains(&key) {
-            Form::List
-        } else {
-            Form::Plain
+        let form = match self.form() {
+            Form::Map => Form::Plain,
+            Form::Set => Form::Empty,
+            _ if shape.maps.contains(&key) => Form::Map,
+            _ if shape.sets.contains(&key) => Form::Set,
+            _ if shape.lists.contains(&key) => Form::List,
+            _ if shape.pointers.contains(&key) => Form::Pointer,
+            _ => Form::Plain,
         };
         match self {
             Val::Json(Cow::Borrowed(Value::Object(fields)), own) => match fields.get(key) {
@@ -167,7 +180,11 @@ impl<'d> Val<'d> {
 }
 
 fn absent<'d>(own: Form, key: &str, form: Form, shape: &Shape) -> Option<Val<'d>> {
-    (own != Form::Map && shape.optional.contains(&key)).then_some(Val::Json(Cow::Owned(Value::Null), form))
+    if matches!(own, Form::Map | Form::Set) || !shape.optional.contains(&key) {
+        return None;
+    }
+    let zero = if form == Form::Plain { Value::String(String::new()) } else { Value::Null };
+    Some(Val::Json(Cow::Owned(zero), form))
 }
 
 /// Go's name of the type of a JSON value.
