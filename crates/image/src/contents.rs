@@ -382,6 +382,13 @@ impl<'a> ContentSources<'a> {
         number
     }
 
+    /// What told a host file apart when its directory was read; `None` for anything else.
+    #[must_use]
+    pub fn stamp(&self, source: &Source) -> Option<Stamp> {
+        let Source::File { root, path } = source else { return None };
+        self.directories.get(root)?.1.get(path).copied()
+    }
+
     /// A number for a directory that is being read.
     pub(crate) fn reserve(&mut self) -> u32 {
         self.next += 1;
