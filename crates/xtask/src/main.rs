@@ -1,10 +1,11 @@
-//! The project's own commands: check, test, bench, fuzz, golden.
+//! The project's own commands: check, test, bench, fuzz, docs, golden.
 //!
 //! ```text
 //! cargo xtask check                what must hold before a commit: format, lints, docs, direction of dependencies
 //! cargo xtask test                 every test this machine can run, as root and as plain users, skips counted
 //! cargo xtask bench [--quick]      bedplate beside its peers and beside the floor; writes bench/README.md
 //! cargo xtask fuzz [--seconds N]   the parsers of foreign bytes over corpus and mutations
+//! cargo xtask docs                 writes the pages that come from the code
 //! cargo xtask golden               rewrites expected outputs; review the diff
 //! ```
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@
 mod bench;
 mod check;
 mod deps;
+mod docs;
 mod fuzz;
 mod process;
 mod scan;
@@ -34,6 +36,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                       benchmarks beside docker, podman, runc, crun, umoci and the floor; writes bench/README.md
   fuzz [--seconds N] [TARGET]...
                       deterministic mutations over the corpus, N seconds for each target (default 20)
+  docs                writes docs/reference.md and docs/templates.md
   golden              runs the tests with permission to rewrite their expected outputs";
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(rest),
         Some("bench") => bench::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("docs") => docs::run(rest),
         Some("golden") => test::golden(rest),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");

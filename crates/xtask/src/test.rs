@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::process::{Failure, cargo, is_root, step, tool, which};
 use crate::users::{PLAIN, Plain, give};
-use crate::{fuzz, tools};
+use crate::{docs, fuzz, tools};
 
 /// Packages whose tests are repeated as plain users: what they prove depends on who runs them.
 const AS_USERS: &[&str] =
@@ -77,6 +77,15 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         total.failed += 1;
     } else {
         total.passed += 1;
+    }
+    if let Some(binary) = artifacts.iter().find(|artifact| artifact.name == "bedplate" && !artifact.test) {
+        match docs::check(&binary.path) {
+            Ok(()) => total.passed += 1,
+            Err(failure) => {
+                eprintln!("error: {failure}");
+                total.failed += 1;
+            }
+        }
     }
     let skipped = print_skips(&skips)? + total.ignored;
     println!("{} passed, {} failed, {skipped} skipped", total.passed, total.failed);
