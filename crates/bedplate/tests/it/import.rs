@@ -62,7 +62,8 @@ fn a_file_is_imported_by_its_name() {
     let id = image_id(&sandbox, &sandbox.bedplate(["import", "rootfs.tar", "debian:jessie"]).ok());
     fsck(&sandbox);
     let config: Value = serde_json::from_slice(&std::fs::read(blob(&sandbox, &id)).unwrap()).unwrap();
-    assert_eq!(config["history"][0]["comment"], "Imported from rootfs.tar");
+    // As Docker's: its client streams the file, whose name is no input.
+    assert_eq!(config["history"][0]["comment"], "Imported from -");
     assert_eq!(inspect(&sandbox, "debian:jessie")["RepoTags"], json!(["debian:jessie"]));
 }
 
@@ -246,7 +247,7 @@ fn of_duplicate_names_the_last_wins_and_the_bytes_stay() {
         .file("b", 0o644, "c")
         .finish();
     let outcome = sandbox.bedplate(["import", "-", "x"]).stdin(tar.clone()).ok();
-    assert_eq!(outcome.stderr.matches("warning:").count(), 1, "{outcome}");
+    assert_eq!(outcome.stderr.matches("same name").count(), 1, "{outcome}");
     assert_eq!(diff_ids(&sandbox, "x"), [sha256(&tar)]);
     fsck(&sandbox);
 }
@@ -382,7 +383,7 @@ fn a_folder_is_packed() {
 fn packing_a_machine_leaves_its_secrets_a_warning_and_its_mounts_out() {
     let sandbox = sandbox();
     sandbox.write("machine/etc/ssh/ssh_host_rsa_key", "secret");
-    sandbox.write("machine/etc/shadow", "root:$6$salt$hash:1::::::\n");
+    sandbox.write("machine/etc/shadow", "root:$6$abcdefghijklmnop$0123456789abcdef:1::::::\n");
     sandbox.write("machine/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
     sandbox.write("machine/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\n");
     let outcome = sandbox.bedplate(["import", "machine", "x"]).ok();
