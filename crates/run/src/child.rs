@@ -26,7 +26,7 @@ use crate::diagnose;
 use crate::error::{NOT_EXECUTABLE, NOT_FOUND, Report};
 use crate::init;
 use crate::mounts::{self, Surroundings};
-use crate::root::{Furnishing, MountPoint, OpenRoot};
+use crate::root::{Furnishing, MountPoint, Root};
 use crate::user::{self, Identity};
 
 /// Largest `/etc/passwd` or `/etc/group` of an image that is read, in bytes.
@@ -49,7 +49,7 @@ pub(crate) enum Message {
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) config: &'a RuntimeConfig,
-    pub(crate) root: OpenRoot,
+    pub(crate) root: &'a Root,
     pub(crate) around: Surroundings,
     /// The compiled filter; empty for none.
     pub(crate) filter: Vec<Instruction>,

@@ -1,7 +1,5 @@
 //! What can go wrong with a container, and the exit status that says so.
 
-use std::path::PathBuf;
-
 use bedplate_sys::CallError;
 use bedplate_sys::signals;
 use serde::{Deserialize, Serialize};
@@ -33,17 +31,6 @@ pub enum RunError {
     Step {
         /// What was to be done.
         step: &'static str,
-        /// The call.
-        #[source]
-        source: CallError,
-    },
-    /// A directory of the root could not be opened.
-    #[error("cannot open {what} of the container's root {path:?}")]
-    RootDir {
-        /// `lower directory` and the like.
-        what: &'static str,
-        /// Its path.
-        path: PathBuf,
         /// The call.
         #[source]
         source: CallError,

@@ -124,8 +124,8 @@ fn dev(root: &mut Furnishing, config: &RuntimeConfig, around: &Surroundings) -> 
     let options = format!("newinstance,ptmxmode=0666,mode=0620{group}");
     mount::filesystem("devpts", "devpts", place("pts")?, MountFlags::NOSUID | MountFlags::NOEXEC, &options)
         .map_err(|e| failed("/dev/pts", e))?;
-    // The files of /etc get a home of their own first, in the place of /dev/shm.
-    files_of_etc(root, config, &place("shm")?)?;
+    // Before it is hidden, the place of /dev/shm is home to the files of /etc.
+    files_of_etc(root, config, &dev.open_dir("shm").map_err(fail)?)?;
     let options = format!("mode=1777,size={}", config.shm_size);
     mount::filesystem("tmpfs", "shm", place("shm")?, HARD, &options).map_err(|e| failed("/dev/shm", e))?;
     match mount::filesystem("mqueue", "mqueue", place("mqueue")?, HARD, "") {
@@ -263,30 +263,21 @@ fn etc_files(config: &RuntimeConfig) -> impl Iterator<Item = (&'static str, &'st
     .filter(|(_, path, _)| config.mounts.iter().all(|m| m.target() != *path))
 }
 
-/// Puts the files of `/etc` in a tmpfs at `place`, mounts each where it belongs, and takes the tmpfs away.
+/// Puts the files of `/etc` in `place`, a directory that will be mounted upon, and mounts each where it belongs.
 ///
-/// Nothing is written to a disk, and nothing is left when the container ends.
-fn files_of_etc(root: &mut Furnishing, config: &RuntimeConfig, place: &OwnedFd) -> Result<(), Report> {
-    let mut files = etc_files(config).peekable();
-    if files.peek().is_none() {
-        return Ok(());
-    }
+/// They lie in the tmpfs of `/dev` then, with no name there that anybody could reach: nothing is written to a disk, and
+/// nothing is left when the container ends.
+fn files_of_etc(root: &mut Furnishing, config: &RuntimeConfig, place: &Handle) -> Result<(), Report> {
     let fail = |e| failed("the files of /etc", e);
-    mount::filesystem("tmpfs", "tmpfs", place, HARD, "mode=755,size=4m").map_err(fail)?;
-    root.rooted.forget();
-    let dir = root.rooted.open_dir("dev/shm", Resolve::InRoot).map_err(fail)?;
-    let inside = Rooted::from_handle(dir.clone());
-    for (name, path, content) in files {
-        let mut file = dir.create_file(name, 0o644).map_err(fail)?;
-        file::chmod(&file, 0o644).map_err(fail)?;
+    let inside = Rooted::from_handle(place.clone());
+    for (name, path, content) in etc_files(config) {
+        let mut file = place.create_file(name, 0o644).map_err(fail)?;
         std::io::Write::write_all(&mut file, content.as_bytes())
             .map_err(|e| fail(CallError::from_io(format!("write({path:?})"), &e)))?;
         let source = inside.open_path(name, Resolve::NoSymlinks).map_err(fail)?;
         let target = root.target(path, Wanted::File)?;
         mount::bind(&source, &target, false).map_err(fail)?;
     }
-    mount::detach(&dir).map_err(fail)?;
-    root.rooted.forget();
     Ok(())
 }
 

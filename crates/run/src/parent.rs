@@ -16,7 +16,7 @@ use crate::config::{Network, RuntimeConfig, Seccomp};
 use crate::error::{ExitStatus, Report, RunError};
 use crate::mounts::Surroundings;
 use crate::relay::{Lines, Relay};
-use crate::root::{MountPoint, OpenRoot, Root, remove_mount_points};
+use crate::root::{MountPoint, Root, remove_mount_points};
 use crate::seccomp::{Arch, compile, default_profile};
 
 /// Which of a command's outputs bytes come from.
@@ -147,6 +147,7 @@ fn run_here(
             return Err(RunError::Config { message: format!("unknown limit {:?}", limit.name) });
         }
     }
+    root.check()?;
     let (capabilities, filter) = confinement(config)?;
     let taken: Vec<i32> =
         if streams.proxy_signals { (1..=64).filter(|s| handed_on(*s)).collect() } else { vec![WINCH] };
@@ -162,7 +163,7 @@ fn run_here(
     };
     let plan = Plan {
         config,
-        root: OpenRoot::open(root)?,
+        root,
         around: Surroundings {
             rootless: privilege.is_rootless(),
             has_tty_group: privilege.can_own(0, 5),

@@ -62,53 +62,39 @@ impl Root {
     }
 }
 
-/// The directories of a root, opened by the parent so that errors come early and name them.
-#[derive(Debug)]
-pub(crate) struct OpenRoot {
-    kind: OpenKind,
-}
-
-#[derive(Debug)]
-enum OpenKind {
-    Overlay { lowers: Vec<OwnedFd>, upper: OwnedFd, work: OwnedFd, upper_path: PathBuf, via: OverlayVia },
-    Directory { path: PathBuf },
-}
-
-impl OpenRoot {
-    pub(crate) fn open(root: &Root) -> Result<Self, RunError> {
-        let open = |what, path: &Path| {
-            mount::reference(path).map_err(|source| RunError::RootDir { what, path: path.to_owned(), source })
-        };
-        let kind = match root {
-            Root::Overlay { lowers, upper, work, via } => {
-                if lowers.is_empty() || lowers.len() > MOST_LOWERS {
-                    return Err(RunError::Lowers { found: lowers.len(), limit: MOST_LOWERS });
-                }
-                OpenKind::Overlay {
-                    lowers: lowers.iter().map(|p| open("lower directory", p)).collect::<Result<_, _>>()?,
-                    upper: open("upper directory", upper)?,
-                    work: open("work directory", work)?,
-                    upper_path: upper.clone(),
-                    via: *via,
-                }
+impl Root {
+    pub(crate) fn check(&self) -> Result<(), RunError> {
+        match self {
+            Root::Overlay { lowers, .. } if lowers.is_empty() || lowers.len() > MOST_LOWERS => {
+                Err(RunError::Lowers { found: lowers.len(), limit: MOST_LOWERS })
             }
-            Root::Directory { path } => {
-                open("directory", path)?;
-                OpenKind::Directory { path: path.clone() }
-            }
-        };
-        Ok(Self { kind })
+            _ => Ok(()),
+        }
     }
 
     /// Mounts the root in this mount namespace and opens it.
+    ///
+    /// Directories are opened here and not by the parent: a descriptor from another mount namespace is no part of an
+    /// overlay for the kernel.
     pub(crate) fn mount(&self, rootless: bool, attributes: Attributes) -> Result<Handle, CallError> {
-        let fd = match &self.kind {
-            OpenKind::Overlay { lowers, upper, work, upper_path, via } => {
-                let overlay =
-                    Overlay { lowers, upper: Some((upper, work)), user_xattr: rootless, durable: false, attributes };
-                mount_overlay(&overlay, *via, upper, upper_path)?
+        let fd = match self {
+            Root::Overlay { lowers, upper: upper_path, work, via } => {
+                let open = |path: &PathBuf| mount::reference(path.as_path());
+                let lowers = lowers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+                // An overlay that does not wait for the disk leaves a mark here that forbids its use again, in case the
+                // machine lost power meanwhile. Whether it did is the store's to know, by the boot.
+                Handle::open(work.as_path())?.remove_all("work")?;
+                let (upper, work) = (open(upper_path)?, open(work)?);
+                let overlay = Overlay {
+                    lowers: &lowers,
+                    upper: Some((&upper, &work)),
+                    user_xattr: rootless,
+                    durable: false,
+                    attributes,
+                };
+                mount_overlay(&overlay, *via, &upper, upper_path)?
             }
-            OpenKind::Directory { path } => {
+            Root::Directory { path } => {
                 match mount::detached_copy(path.as_path(), true) {
                     Ok(fd) => mount::attach(&fd, mount::reference(path.as_path())?)?,
                     Err(e) if e.errno() == Errno::NOSYS || e.errno() == Errno::PERM => {
@@ -164,12 +150,11 @@ pub fn probe_overlay(dir: &Path, rootless: bool, via: OverlayVia) -> Result<Opti
         }
     }
     let root = Root::Overlay { lowers: vec![dir.join("lower")], upper: dir.join("upper"), work: dir.join("work"), via };
-    let open = OpenRoot::open(&root)?;
     let (read, write) = bedplate_sys::channel::pipe().map_err(step("make a pipe"))?;
     let namespaces = Namespaces { mount: true, ..Namespaces::default() };
     let child = spawn(namespaces, || {
         let tried = mount::make_all_private().and_then(|()| {
-            let root = open.mount(rootless, Attributes::default())?;
+            let root = root.mount(rootless, Attributes::default())?;
             // Some stacks mount and then refuse the first write.
             root.create_file("probe", 0o600)?;
             root.unlink("probe")
