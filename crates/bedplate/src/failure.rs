@@ -31,6 +31,20 @@ impl Kind {
     }
 }
 
+impl From<Kind> for ExitCode {
+    fn from(kind: Kind) -> Self {
+        Self::from(kind.status())
+    }
+}
+
+/// Words a panic as what it is: our mistake, with the place, for a report.
+pub(crate) fn explain_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        // Nothing is left to tell when stderr is closed, too.
+        let _ = writeln!(io::stderr(), "error: internal error: {panic}\nhint: please report this with the command line");
+    }));
+}
+
 /// The status of a wrong command line, and of `run` where no process could be started: Docker's.
 pub(crate) const STATUS_TOOL: u8 = 125;
 

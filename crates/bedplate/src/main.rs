@@ -18,8 +18,15 @@ use clap::Parser as _;
 
 use crate::cli::Cli;
 use crate::context::Context;
+use crate::failure::Kind;
 
 fn main() -> ExitCode {
+    failure::explain_panics();
+    // A panic is a defect of ours: it ends with a status of its own, never with that of a wrong input.
+    std::panic::catch_unwind(program).unwrap_or_else(|_| Kind::Internal.into())
+}
+
+fn program() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return failure::usage(&error),

@@ -15,7 +15,7 @@ use crate::progress::Progress;
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A tar stream keeps its bytes: the sha256 of an uncompressed stream is the layer's diff ID, gzip and zstd archives
+A tar stream keeps its bytes: the sha256 of an uncompressed stream is the layer's diff ID, gzip and zstd archives \
 keep their digest, xz and bzip2 archives become uncompressed layers. Compression is recognised by content.
 
 Examples:
