@@ -274,6 +274,18 @@ impl Lease {
         Ok(())
     }
 
+    /// Syncs a file of this lease whose digest was taken, and gives it its place among the blobs.
+    pub(crate) fn publish_file(&self, file: &Path, blob: &Blob) -> Result<(), StoreError> {
+        if self.pin_existing(blob)? {
+            return Ok(());
+        }
+        let open = File::open(file).map_err(|e| disk::failed("open", file, &e))?;
+        open.sync_data().map_err(|e| disk::failed("fdatasync", file, &e))?;
+        disk::record::note(|| disk::record::Op::Sync(file.to_owned()));
+        // A file that several images name is moved once; the others find the blob above.
+        self.publish(file, blob)
+    }
+
     /// Waits until the names of all blobs put so far are on the disk; before a name of an image leads to them.
     pub(crate) fn sync_names(&self) -> Result<(), StoreError> {
         if self.unsynced.swap(false, Ordering::AcqRel) {
@@ -463,6 +475,11 @@ impl SealedBlob {
         self.file.sync()?;
         lease.publish(self.file.path(), &self.blob)?;
         Ok(self.blob)
+    }
+
+    /// Where the file lies, and what it holds; the file is closed.
+    pub(crate) fn into_parts(self) -> (PathBuf, Blob) {
+        (self.file.path().to_owned(), self.blob)
     }
 
     /// Removes the file at once, without waiting for the end of the lease.

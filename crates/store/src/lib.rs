@@ -32,6 +32,7 @@ mod locks;
 mod names;
 mod open;
 mod snapshots;
+pub mod transfer;
 
 pub use blobs::{Blob, BlobWriter, Lease, SealedBlob};
 pub use cache::{BuildEntry, CacheGuard, CacheKind};
