@@ -258,6 +258,7 @@ fn bombs() {
     let line = format!("head -c 3G /dev/zero | {} -q -c > {}", zstd.display(), bomb.display());
     oracle::expect(oracle::command("sh").args(["-c", &line]));
     let outcome = sandbox.bedplate(["import", bomb.to_str().unwrap(), "bad"]).fails();
+    outcome.says("bomb");
     assert!(outcome.stderr.len() < 10_000, "{outcome}");
     fsck(&sandbox);
 }
@@ -563,7 +564,8 @@ fn a_store_of_a_newer_format_is_refused_in_words() {
 
 #[test]
 fn fsck_finds_what_is_broken() {
-    let breakages: &[(&str, fn(&Sandbox))] = &[
+    type Breakage = (&'static str, fn(&Sandbox));
+    let breakages: &[Breakage] = &[
         ("a changed blob", |sandbox| {
             let path = blob(sandbox, &sha256(&hello_tar()));
             let mut bytes = std::fs::read(&path).unwrap();
