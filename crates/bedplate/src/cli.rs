@@ -42,4 +42,21 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Make an image from a tar archive, a directory or a URL
     Import(commands::import::Args),
+    /// Show all that is known of images or containers
+    Inspect(commands::inspect::Args),
+    /// Show the steps that made an image
+    History(commands::history::Args),
+    /// Write the root filesystem of an image or container as a tar
+    Export(commands::export::Args),
+    /// Copy files out of an image or container
+    Cp(commands::cp::Args),
+    /// Show the version
+    Version(commands::version::Args),
+    /// Show what this machine and the store give
+    Info(commands::info::Args),
+    /// Print a completion script for a shell
+    Completion(commands::completion::Args),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Manual(commands::completion::ManualArgs),
 }

@@ -41,7 +41,8 @@ impl From<Kind> for ExitCode {
 pub(crate) fn explain_panics() {
     std::panic::set_hook(Box::new(|panic| {
         // Nothing is left to tell when stderr is closed, too.
-        let _ = writeln!(io::stderr(), "error: internal error: {panic}\nhint: please report this with the command line");
+        let _ =
+            writeln!(io::stderr(), "error: internal error: {panic}\nhint: please report this with the command line");
     }));
 }
 

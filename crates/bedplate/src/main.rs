@@ -11,6 +11,7 @@ mod download;
 mod failure;
 mod format;
 mod progress;
+mod rootfs;
 
 use std::process::ExitCode;
 

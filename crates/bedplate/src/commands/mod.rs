@@ -1,6 +1,13 @@
 //! One module a command: its arguments, and what it does.
 
+pub(crate) mod completion;
+pub(crate) mod cp;
+pub(crate) mod export;
+pub(crate) mod history;
 pub(crate) mod import;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod version;
 
 use crate::cli::Command;
 use crate::context::Context;
@@ -13,5 +20,13 @@ use crate::failure::Failure;
 pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
     match command {
         Command::Import(args) => import::run(args, context),
+        Command::Inspect(args) => inspect::run(args, context),
+        Command::History(args) => history::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::Cp(args) => cp::run(args, context),
+        Command::Version(args) => version::run(args, context),
+        Command::Info(args) => info::run(args, context),
+        Command::Completion(args) => completion::run(args, context),
+        Command::Manual(args) => completion::write_manual(args, context),
     }
 }

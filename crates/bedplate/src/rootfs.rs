@@ -1,0 +1,54 @@
+//! The root filesystem of an image or a container as a tree, for commands that look into it without unpacking it.
+
+use bedplate_image::{ContentSources, Marks, Prepared, read_upper};
+use bedplate_store::{ContainerState, Store, StoreError};
+use bedplate_sys::rooted::Root;
+use bedplate_sys::userns;
+use bedplate_tree::Tree;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// A root filesystem, and what its files' bytes are read from.
+#[derive(Debug)]
+pub(crate) struct Rootfs<'a> {
+    /// What it holds.
+    pub(crate) tree: Tree,
+    /// Where the bytes are.
+    pub(crate) contents: ContentSources<'a>,
+}
+
+impl<'a> Rootfs<'a> {
+    /// That of a container or an image; containers are looked for first.
+    ///
+    /// # Errors
+    /// Neither has that name; the store or the container's changes cannot be read.
+    pub(crate) fn find(context: &Context, store: &'a Store, wanted: &str) -> Result<Self, Failure> {
+        match store.find_container(wanted) {
+            Ok(state) => Self::of_container(context, store, &state),
+            Err(StoreError::NoSuchContainer { .. }) => {
+                let image = store.resolve(wanted)?;
+                Ok(Self { tree: store.image_tree(&image)?, contents: store.contents() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn of_container(context: &Context, store: &'a Store, state: &ContainerState) -> Result<Self, Failure> {
+        let mut tree = store.tree_of(&state.layers)?;
+        let mut contents = store.contents();
+        // What a rootless container changed belongs to subordinate IDs, which only its user namespace can read.
+        let rootless = !userns::is_root();
+        if rootless && let Err(error) = userns::become_root(&userns::Sources::default()) {
+            context.warn(&error);
+        }
+        let upper = store.root().join("containers").join(&state.id).join("upper");
+        if upper.is_dir() {
+            let upper = Root::open(&upper)?;
+            let marks = if rootless { Marks::User } else { Marks::Trusted };
+            let difference = read_upper(upper, &tree, &mut contents, marks, &Prepared::default())?;
+            tree.apply(&difference.delta)?;
+        }
+        Ok(Self { tree, contents })
+    }
+}
