@@ -264,8 +264,10 @@ pub struct Overlay<'a> {
 /// Lower directories the kernel takes in one overlay.
 pub const MOST_LOWERS: usize = 500;
 
-/// Features that would leave marks in the upper directory which only this kernel understands.
-const OVERLAY_OFF: [&str; 4] = ["redirect_dir", "metacopy", "index", "xino"];
+/// Features that would leave marks in the upper directory which only this kernel understands. Redirects are not even
+/// followed: a mark in a layer could lead anywhere ("off" follows them on kernels with `REDIRECT_ALWAYS_FOLLOW`).
+const OVERLAY_OFF: [(&str, &str); 4] =
+    [("index", "off"), ("xino", "off"), ("redirect_dir", "nofollow"), ("metacopy", "off")];
 
 impl Overlay<'_> {
     /// Mounts by the new mount API, attached nowhere yet; needs `lowerdir+` (Linux 6.5).
@@ -290,8 +292,8 @@ impl Overlay<'_> {
             set("upperdir", &path(upper))?;
             set("workdir", &path(work))?;
         }
-        for name in OVERLAY_OFF {
-            set(name, "off")?;
+        for (name, value) in self.options() {
+            set(name, value)?;
         }
         for (flag, wanted) in self.flags() {
             if wanted {
@@ -317,8 +319,8 @@ impl Overlay<'_> {
         if let Some((upper, work)) = self.upper {
             data += &format!(",upperdir={},workdir={}", upper.as_raw_fd(), work.as_raw_fd());
         }
-        for name in OVERLAY_OFF {
-            data += &format!(",{name}=off");
+        for (name, value) in self.options() {
+            data += &format!(",{name}={value}");
         }
         for (flag, wanted) in self.flags() {
             if wanted {
@@ -329,6 +331,11 @@ impl Overlay<'_> {
         let mounted = filesystem("overlay", "overlay", target, self.attributes.flags(), &data);
         crate::process::change_dir_to(&here)?;
         mounted
+    }
+
+    fn options(&self) -> &'static [(&'static str, &'static str)] {
+        // With userxattr the kernel switches the last two off itself, and refuses to be told.
+        if self.user_xattr { &OVERLAY_OFF[..2] } else { &OVERLAY_OFF }
     }
 
     fn flags(&self) -> [(&'static str, bool); 2] {
