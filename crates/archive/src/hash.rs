@@ -55,11 +55,10 @@ impl StreamHasher {
     /// Hashes the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         self.count += bytes.len() as u64;
-        if self.worker.is_none() {
-            if self.alone || self.count < THREAD_AFTER || !self.start() {
-                self.hasher.update(bytes);
-                return;
-            }
+        let short = self.alone || self.count < THREAD_AFTER;
+        if self.worker.is_none() && (short || !self.start()) {
+            self.hasher.update(bytes);
+            return;
         }
         let Some(worker) = &mut self.worker else { return };
         while !bytes.is_empty() {
@@ -178,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_thread_changes_nothing() {
-        let bytes: Vec<u8> = (0..(THREAD_AFTER + 3 * PIECE as u64 + 7)).map(|i| (i * i >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..(THREAD_AFTER + 3 * PIECE as u64 + 7)).map(|i| ((i * i) >> 7) as u8).collect();
         let lengths =
             [0, 1, PIECE, THREAD_AFTER as usize - 1, THREAD_AFTER as usize, THREAD_AFTER as usize + 1, bytes.len()];
         for length in lengths {

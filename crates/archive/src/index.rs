@@ -201,11 +201,14 @@ impl Index {
     /// [`IndexError::Whiteout`].
     pub fn delta(&self) -> Result<Delta, IndexError> {
         let mut changes = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
+        let mut seen = Seen { entries: &self.entries, paths: HashSet::new(), count: 0 };
+        for (number, entry) in self.entries.iter().enumerate() {
             let (path, action) = match whiteout::meaning(&entry.path) {
                 whiteout::Meaning::Entry => {
                     let action = match &entry.indexed {
                         Indexed::Entry(entry) => Action::Put(entry.clone()),
+                        // A file that was packed twice. Without its first time it is an error, for whoever applies it.
+                        Indexed::HardLink(target) if *target == entry.path && seen.before(number, target) => continue,
                         Indexed::HardLink(target) => Action::Link { target: target.clone() },
                     };
                     (entry.path.clone(), action)
@@ -282,6 +285,23 @@ impl Index {
             entries.push(decode_entry(&mut input, &mut place, &source, stream_size)?);
         }
         input.rest.is_empty().then_some(Self { diff_id, stream_size, entries })
+    }
+}
+
+/// The paths of the first entries, collected only when they are asked for.
+struct Seen<'a> {
+    entries: &'a [IndexEntry],
+    paths: HashSet<&'a [u8]>,
+    count: usize,
+}
+
+impl Seen<'_> {
+    /// Tells whether an entry before `number` has that path. Numbers only grow.
+    fn before(&mut self, number: usize, path: &TreePath) -> bool {
+        let new = self.entries.get(self.count..number).unwrap_or_default();
+        self.paths.extend(new.iter().map(|entry| entry.path.as_bytes()));
+        self.count = number;
+        self.paths.contains(path.as_bytes())
     }
 }
 

@@ -132,7 +132,7 @@ pub enum TarError {
         #[source]
         source: PathError,
     },
-    /// A link without a target, to itself, or with one that no file system can hold.
+    /// A link without a target, or with one that no file system can hold.
     #[error("{at}: link target is {reason}")]
     Target {
         /// The entry.

@@ -21,7 +21,9 @@
 //! | a size on a directory, link or device | ignored: no body follows (POSIX) | Docker the same |
 //! | PAX path and GNU long name differ | an error | each takes another |
 //! | `SCHILY.xattr.NAME` with an empty value | an attribute with an empty value | Docker, GNU tar the same |
-//! | global `path`, `linkpath`, `size`, `GNU.sparse.*`, `SCHILY.xattr.*` | an error | Docker ignores all globals |
+//! | a hard link to itself (GNU tar, given a file twice) | says nothing anew | GNU tar the same; Docker fails |
+//! | global `mtime`, `uid`, `gid` | hold for all that follows (POSIX) | GNU tar the same; Docker ignores all globals |
+//! | global `path`, `linkpath`, `size`, `GNU.sparse.*`, `SCHILY.xattr.*` | an error | GNU tar obeys; Docker ignores |
 //! | `SCHILY.acl.*` (ACLs as text), SELinux labels in `RHT.*` | ignored | Docker the same |
 
 mod error;

@@ -45,7 +45,7 @@ pub enum MemberKind {
         /// one, an empty one none.
         extents: Vec<Extent>,
     },
-    /// Another name of the file at this path.
+    /// Another name of the file at this path; its own path where GNU tar was given a file twice.
     HardLink(TreePath),
     /// A symbolic link with its target, verbatim.
     Symlink(Box<[u8]>),
@@ -397,9 +397,6 @@ impl<R: Read, T: Tap> Reader<R, T> {
                     TreePath::parse(&target).map_err(|source| TarError::HardLink { at: at.clone(), source })?;
                 if target.is_root() {
                     return Err(TarError::Target { at, reason: "empty or the root directory" });
-                }
-                if target == path {
-                    return Err(TarError::Target { at, reason: "the link itself" });
                 }
                 MemberKind::HardLink(target)
             }

@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn maps_are_checked() {
-        let cases: [(&[(u64, u64)], u64, u64, bool); 11] = [
+        type Case = (&'static [(u64, u64)], u64, u64, bool);
+        let cases: [Case; 11] = [
             (&[], 0, 0, true),
             (&[], 10, 0, true),
             (&[(10, 0)], 10, 0, true),

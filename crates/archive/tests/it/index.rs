@@ -93,6 +93,14 @@ fn whiteouts_are_understood() {
 }
 
 #[test]
+fn a_file_that_was_packed_twice_is_one_file() {
+    let archive = Tar::new().file("f", 0o644, "x").hardlink("f", "f").hardlink("g", "g").finish();
+    let delta = Index::read_tar(&archive[..]).unwrap().delta().unwrap();
+    let links: Vec<bool> = delta.changes.iter().map(|change| matches!(change.action, Action::Link { .. })).collect();
+    assert_eq!(links, [false, true], "the second one has no first time and stays, to be refused");
+}
+
+#[test]
 fn storage_goes_there_and_back() {
     for seed in 0..30 {
         let archive = to_tar(&items(&Spec::everything(seed)));
