@@ -321,7 +321,9 @@ impl Invocation {
         let outcome = self.run();
         assert!(outcome.status.is_some_and(|status| status != 0), "{outcome}");
         assert!(!outcome.stderr.contains("panicked at"), "{outcome}");
-        assert!(outcome.stderr.contains("error:"), "a failure without a message: {outcome}");
+        // Docker's own words begin with a capital where scripts look for them.
+        let explained = outcome.stderr.contains("error:") || outcome.stderr.contains("Error:");
+        assert!(explained, "a failure without a message: {outcome}");
         outcome
     }
 }

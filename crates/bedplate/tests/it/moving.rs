@@ -10,8 +10,12 @@ fn listed(file: &Path) -> Vec<String> {
     let mut command = oracle::command("tar");
     command.args(["--numeric-owner", "--full-time", "--quoting-style=escape", "-tvf"]).arg(file).env("TZ", "UTC");
     let text = oracle::expect(&mut command);
-    let mut lines: Vec<String> =
-        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ./", " ")).collect();
+    let mut lines: Vec<String> = text
+        .lines()
+        .map(|line| {
+            line.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ./", " ").trim_end_matches('/').to_owned()
+        })
+        .collect();
     lines.sort();
     lines
 }
