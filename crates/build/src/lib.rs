@@ -1,2 +1,59 @@
 //! The Dockerfile executor: plan, cache, tree arithmetic and process steps.
+//!
+//! ```text
+//! Dockerfile + arguments --plan--> stages that the target needs
+//!                                     |
+//!      for each instruction           v
+//!        config only ----------------------------------> config, history
+//!        COPY, ADD, WORKDIR --key--> cache hit ---------> layer
+//!                               +--> tree arithmetic ---> layer      (nothing is unpacked)
+//!        RUN -----------------key--> cache hit ---------> layer
+//!                               +--> process, diff -----> layer
+//! ```
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `request` | what a build is asked to do, and what it says while it does it |
+//! | `plan` | which stages the target needs |
+//! | `scope` | build arguments and variables |
+//! | `context` | the build context: a directory, an archive or nothing |
+//! | `hashes` | digests of a context's files, remembered by their stamps |
+//! | `select` | sources of COPY and ADD found in a tree |
+//! | `copy` | files put into a tree |
+//! | `add` | archives and downloads |
+//! | `mode`, `owner` | `--chmod` and `--chown` |
+//! | `cache` | keys of steps |
+//! | `history` | the words of an instruction in an image's history |
+//! | `stage` | a stage being built |
+//! | `executor` | a whole build |
+//! | `step_run` | what a RUN step asks of a runtime |
+//! | `program` | whether what CMD and ENTRYPOINT name can run |
+//!
+//! The result is a function of the Dockerfile, the arguments, the context's names, modes and bytes, the base images
+//! and the epoch. No clock, no environment, no user, no time of a context's file enters it, and the cache cannot be
+//! told from the result.
 #![forbid(unsafe_code)]
+
+mod add;
+mod cache;
+mod context;
+mod copy;
+mod error;
+mod executor;
+mod hashes;
+mod history;
+mod mode;
+mod owner;
+mod plan;
+mod program;
+mod request;
+mod scope;
+mod select;
+mod stage;
+mod step_run;
+
+pub use context::{BuildContext, ContextError, MAX_CONTEXT_FILE};
+pub use error::{BuildError, Step, StepError};
+pub use executor::{Built, build};
+pub use request::{Event, Observer, Remark, Request};
+pub use step_run::{CommandFailure, RunMount, RunOutcome, RunStep, Runner};

@@ -1,0 +1,53 @@
+//! Which stages the target needs.
+
+use bedplate_dockerfile::{Dockerfile, Instruction, Stage};
+
+use crate::error::BuildError;
+
+/// Finds the target: by name, by number, or the last stage.
+pub(crate) fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<usize, BuildError> {
+    let last = file.stages.len().saturating_sub(1);
+    let Some(name) = wanted.filter(|name| !name.is_empty()) else { return Ok(last) };
+    file.find_stage(name, file.stages.len()).ok_or_else(|| BuildError::Target {
+        name: name.to_owned(),
+        near: file.nearest_stage(name, file.stages.len()).map(str::to_owned),
+    })
+}
+
+/// The stages that a stage names itself, in `--from` of COPY and of mounts; FROM is for the caller, it has variables.
+pub(crate) fn sources(file: &Dockerfile, index: usize, stage: &Stage) -> Vec<usize> {
+    let mut found = Vec::new();
+    for node in &stage.instructions {
+        let name = match &node.instruction {
+            Instruction::Copy(copy) => copy.from.as_ref().map(|word| word.as_str().to_owned()),
+            _ => None,
+        };
+        found.extend(name.and_then(|name| file.find_stage(&name, index)));
+    }
+    found
+}
+
+/// How a stage is called in messages: its name, or its number.
+pub(crate) fn label(index: usize, stage: &Stage) -> String {
+    stage.name().map_or_else(|| format!("stage-{index}"), |name| name.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_and_sources_are_found() {
+        let file = Dockerfile::parse(
+            b"FROM a AS one\nFROM b AS two\nCOPY --from=one /x /\nCOPY --from=0 /y /\nCOPY --from=img /z /\nFROM two\n",
+        )
+        .unwrap();
+        assert_eq!(target(&file, None).unwrap(), 2);
+        assert_eq!(target(&file, Some("TWO")).unwrap(), 1);
+        assert_eq!(target(&file, Some("0")).unwrap(), 0);
+        let error = target(&file, Some("tow")).unwrap_err().to_string();
+        assert_eq!(error, "there is no stage \"tow\" (did you mean \"two\"?)");
+        assert_eq!(sources(&file, 1, &file.stages[1]), [0, 0]);
+        assert_eq!(label(2, &file.stages[2]), "stage-2");
+    }
+}

@@ -1,0 +1,119 @@
+//! What a build is asked to do, and what it says while it does it.
+
+use bedplate_dockerfile::{Dockerfile, Position, Warning};
+use bedplate_fetch::Fetcher;
+use bedplate_oci::{Platform, Reference};
+use bedplate_tree::Timestamp;
+
+/// A build to be done.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The parsed Dockerfile.
+    pub dockerfile: &'a Dockerfile,
+    /// The stage to build, by name or number; `None` for the last.
+    pub target: Option<&'a str>,
+    /// `--build-arg`, in order; of equal names the last counts.
+    pub build_args: &'a [(String, String)],
+    /// `--label`, in order: set last, over the Dockerfile's.
+    pub labels: &'a [(String, String)],
+    /// The names of the image.
+    pub names: &'a [Reference],
+    /// The platform asked for; `None` for the host's.
+    pub platform: Option<Platform>,
+    /// The platform of this machine.
+    pub host: Platform,
+    /// `SOURCE_DATE_EPOCH`; `None` for the creation of the base, else 1970.
+    pub epoch: Option<Timestamp>,
+    /// Whether to do every step anew. What the steps make is kept all the same.
+    pub no_cache: bool,
+    /// What downloads of ADD go through.
+    pub fetcher: Option<&'a Fetcher>,
+}
+
+/// Something that a build remarks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remark {
+    /// The Dockerfile has something that it should not.
+    Dockerfile(Warning),
+    /// A variable is used that nothing sets.
+    Undefined {
+        /// Where it is used.
+        position: Position,
+        /// Its name.
+        name: String,
+    },
+    /// A build argument that no ARG takes.
+    UnusedArguments {
+        /// Their names, sorted.
+        names: Vec<String>,
+    },
+    /// The base is for another platform than the one asked for.
+    Platform {
+        /// Where the base is named.
+        position: Position,
+        /// Its platform.
+        found: Platform,
+        /// The platform asked for.
+        wanted: Platform,
+    },
+    /// Something in a step's result that no layer can hold.
+    LeftOut {
+        /// Where the step is.
+        position: Position,
+        /// What and why.
+        what: String,
+    },
+    /// CMD or ENTRYPOINT names a program that cannot run.
+    Program {
+        /// The words of the command.
+        command: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for Remark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dockerfile(warning) => write!(f, "{warning}"),
+            Self::Undefined { position, name } => {
+                write!(f, "{position}: variable {name:?} is not set; it is replaced by nothing")
+            }
+            Self::UnusedArguments { names } => {
+                write!(f, "no ARG takes the build arguments {}", names.join(", "))
+            }
+            Self::Platform { position, found, wanted } => {
+                write!(f, "{position}: the base is for {found}, not for {wanted}")
+            }
+            Self::LeftOut { position, what } => write!(f, "{position}: {what}"),
+            Self::Program { command, reason } => write!(f, "{command} cannot run: {reason}"),
+        }
+    }
+}
+
+/// Something that happens during a build.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A step begins.
+    Step {
+        /// The stage: its name, or its number.
+        stage: &'a str,
+        /// The number of the step in its stage, from 1.
+        number: usize,
+        /// How many steps the stage has.
+        count: usize,
+        /// The instruction as written.
+        text: &'a str,
+    },
+    /// The step that began was found in the cache.
+    Cached,
+    /// A process of a step wrote something.
+    Output(&'a [u8]),
+    /// A remark.
+    Remark(&'a Remark),
+}
+
+/// Who is told of events.
+pub type Observer<'a> = dyn FnMut(Event<'_>) + 'a;

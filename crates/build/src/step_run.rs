@@ -1,0 +1,79 @@
+//! What a RUN step asks of a runtime.
+//!
+//! The builder knows images, keys and layers; a [`Runner`] knows processes. It is given the layers below and says
+//! what the process changed.
+
+use bedplate_image::ContentSources;
+use bedplate_oci::{ContainerConfig, DiffId};
+use bedplate_tree::{Delta, Tree};
+use thiserror::Error;
+
+use crate::request::Observer;
+
+/// A mount of a RUN step: a file that exists only while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunMount {
+    /// Its absolute path.
+    pub path: String,
+    /// Its content.
+    pub content: Vec<u8>,
+    /// Its mode.
+    pub mode: u32,
+}
+
+/// A process to be run.
+#[derive(Debug)]
+pub struct RunStep<'a> {
+    /// The layers below, the lowest first.
+    pub layers: &'a [DiffId],
+    /// The same as a tree.
+    pub tree: &'a Tree,
+    /// User, working directory and environment of the image; the runtime takes the rest from [`RunStep::words`].
+    pub config: &'a ContainerConfig,
+    /// The words of the process.
+    pub words: &'a [String],
+    /// The environment, in order, build arguments included.
+    pub env: &'a [String],
+    /// Files that exist only while the process runs.
+    pub mounts: &'a [RunMount],
+    /// Whether the process has the host's network; else only a loopback device.
+    pub network: bool,
+}
+
+/// What a process changed.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The changes, against [`RunStep::tree`].
+    pub delta: Delta,
+    /// What cannot be in a layer, in words.
+    pub left_out: Vec<String>,
+}
+
+/// A process could not be run, or failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommandFailure {
+    /// It ended with another status than 0.
+    #[error("the command ended with status {status}")]
+    Status {
+        /// The status; 128 and more for a signal.
+        status: u8,
+    },
+    /// It could not be started, or what it did could not be found out.
+    #[error("the command cannot be run")]
+    Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Runs the processes of RUN steps.
+pub trait Runner {
+    /// Runs a process to its end. The contents of the changes can be opened through `contents` afterwards.
+    ///
+    /// # Errors
+    /// [`CommandFailure`].
+    fn run(
+        &mut self,
+        step: &RunStep<'_>,
+        contents: &mut ContentSources<'_>,
+        observer: &mut Observer<'_>,
+    ) -> Result<RunOutcome, CommandFailure>;
+}
