@@ -212,28 +212,33 @@ fn to_host(
         }
         true
     };
+    // What a directory holds is staged with the directory, so that hard links in it stay hard links.
+    let staged_name = match &name {
+        Some(name) => name.clone(),
+        None => Name::new(b"inner")?,
+    };
     let mut staged = Tree::new();
-    match &name {
-        Some(name) => {
-            staged.graft(&TreePath::root().join(name)?, &rootfs.tree, &selection.path, edit)?;
-        }
-        None => {
-            let Some(id) = rootfs.tree.lookup(&selection.path) else { return Ok(0) };
-            for child in rootfs.tree.inode(id).children().keys() {
-                let from = selection.path.join(child)?;
-                staged.graft(&TreePath::root().join(child)?, &rootfs.tree, &from, edit)?;
-            }
-        }
-    }
+    staged.graft(&TreePath::root().join(&staged_name)?, &rootfs.tree, &selection.path, edit)?;
     let folder = Handle::open(&folder)?;
     let (temporary, staging) = durable::create_temp_dir(&folder, 0o700)?;
     let owners = if args.archive || userns::is_root() { Owners::Keep } else { Owners::One };
     let options = UnpackOptions { owners, ..UnpackOptions::default() };
     let done = unpack_tree(&staged, &rootfs.contents, &staging, &options).map_err(Failure::from).and_then(|report| {
-        check(&staging, &folder)?;
-        place(&staging, &folder)?;
+        let from = match &name {
+            Some(_) => staging,
+            None => {
+                unlock(&staging, staged_name.as_bytes())?;
+                staging.open_dir(staged_name.as_bytes())?
+            }
+        };
+        check(&from, &folder)?;
+        place(&from, &folder)?;
         Ok(report)
     });
+    if done.is_err() {
+        // What cannot be opened up cannot be removed either, and that is then said.
+        let _ = folder.open_dir(temporary.as_c_str()).map_err(Failure::from).and_then(|staging| unlock_all(&staging));
+    }
     let removed = folder.remove_all(temporary.as_c_str());
     let report = done?;
     removed?;
@@ -269,6 +274,28 @@ fn check(from: &Handle, to: &Handle) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Lets the owner of a directory write to it; tells whether that was not so.
+fn unlock(parent: &Handle, name: &[u8]) -> Result<bool, Failure> {
+    let stat = parent.stat(name)?;
+    let locked = stat.mode & 0o700 != 0o700;
+    if locked {
+        parent.chmod(name, stat.mode | 0o700)?;
+    }
+    Ok(locked)
+}
+
+/// Lets the owner of all directories below one write to them, so that they can be removed.
+fn unlock_all(folder: &Handle) -> Result<(), Failure> {
+    for entry in folder.entries()? {
+        let name = entry.name.as_c_str();
+        if folder.stat(name)?.kind == FileKind::Directory {
+            unlock(folder, name.to_bytes())?;
+            unlock_all(&folder.open_dir(name)?)?;
+        }
+    }
+    Ok(())
+}
+
 /// Moves what is in one directory into another; directories that exist keep their attributes and what they hold.
 fn place(from: &Handle, to: &Handle) -> Result<(), Failure> {
     for entry in from.entries()? {
@@ -278,14 +305,11 @@ fn place(from: &Handle, to: &Handle) -> Result<(), Failure> {
             from.rename(name, to, name)?;
             continue;
         }
+        // A directory that its owner may not write to can neither change its parent nor give away what it holds.
+        let locked = unlock(from, name.to_bytes())?;
         if to.try_stat(name)?.is_some() {
             place(&from.open_dir(name)?, &to.open_dir(name)?)?;
             continue;
-        }
-        // A directory that its owner may not write to cannot change its parent.
-        let locked = stat.mode & 0o200 == 0;
-        if locked {
-            from.chmod(name, stat.mode | 0o200)?;
         }
         from.rename(name, to, name)?;
         if locked {
