@@ -258,3 +258,83 @@ fn disk_use_and_pruning() {
     assert_eq!(images(&sandbox), [kept].into());
     assert!(outcome.text().contains("Total reclaimed space:"), "{outcome}");
 }
+
+/// Templates that must print the same on the same image.
+const FORMATS: &[&str] = &[
+    "{{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Config.Env}}",
+    "{{json .Config.Labels}} {{json .Config.ExposedPorts}} {{json .Config.Volumes}}",
+    "{{json .Config.Healthcheck}} {{json .Config.OnBuild}}",
+    "{{.Config.User}}|{{.Config.WorkingDir}}|{{.Config.StopSignal}}",
+    "{{.Os}}/{{.Architecture}} {{.Comment}} {{.Author}}",
+    // Not RepoDigests: the graph driver store of this docker has none until a push.
+    "{{json .RepoTags}}",
+    "{{json .RootFS}}",
+    "{{.Config.Labels}} {{.Config.ExposedPorts}} {{.Config.Cmd}}",
+    "{{index .Config.Labels \"a\"}}|{{index .Config.Labels \"absent\"}}|{{.Config.Labels.absent}}",
+    "{{range $k, $v := .Config.Labels}}{{$k}}={{$v}};{{end}}",
+    "{{range .Config.Env}}{{println .}}{{end}}",
+    "{{if .Config.Healthcheck}}yes{{else}}no{{end}}",
+    "{{with .Config}}{{len .Env}}{{end}}",
+    "{{printf \"%s %v %q\" .Os .Config.Cmd .Architecture}}",
+    "{{join .Config.Cmd \" \"}} {{upper .Os}} {{title .Os}} {{split .Os \"n\"}}",
+    "{{(index .RepoTags 0) | printf \"%.3s\"}} {{slice .Id 0 10}}",
+    "{{eq .Os \"linux\"}} {{and .Os .Author}} {{not .Author}}",
+];
+
+#[test]
+fn changes_and_formats_are_those_of_docker() {
+    let test = "looking::changes_and_formats";
+    let docker = match bedplate_testkit::oracle::Docker::start() {
+        Ok(docker) => docker,
+        Err(reason) => return bedplate_testkit::skip::note(test, &reason),
+    };
+    let sets: &[&[&str]] = &[
+        &[
+            "CMD [\"/bin/sh\", \"-c\", \"echo hi\"]",
+            "ENV A=b PATH=/x",
+            "LABEL a=1 b=\"2 3\"",
+            "EXPOSE 80 443/tcp 53/udp",
+        ],
+        &["CMD echo hi", "ENTRYPOINT /entry $A", "ENV A=b", "ENV A=c B=$A", "LABEL a=$A"],
+        &[
+            "CMD [\"x\"]",
+            "HEALTHCHECK --interval=5s --timeout=1m --retries=3 CMD curl -f x",
+            "USER 1000:50",
+            "WORKDIR /a",
+            "WORKDIR b/../c",
+        ],
+        &["CMD ['x']", "HEALTHCHECK NONE", "VOLUME /a /b", "VOLUME [\"/c d\"]"],
+        &["CMD []", "ONBUILD RUN x && y", "ONBUILD COPY a /b", "EXPOSE 8000-8003"],
+        &["CMD [\"a\"]", "ENTRYPOINT [\"b\"]", "ENV one two three", "LABEL \"a\"=\"x y\" 'b'=z"],
+        &["cmd [\"a\"]", "env  X=\"1 2\"  Y='3 4' Z=5\\ 6", "user nobody", "workdir /"],
+    ];
+    let sandbox = sandbox();
+    let file = sandbox.write("x.tar", hello_tar());
+    let mut differences = Vec::new();
+    for (number, set) in sets.iter().enumerate() {
+        let name = format!("x:{number}");
+        let mut theirs = docker.command();
+        let mut words = vec!["import"];
+        theirs.arg("import");
+        for change in *set {
+            theirs.args(["--change", change]);
+            words.extend(["--change", change]);
+        }
+        bedplate_testkit::oracle::expect(theirs.arg(&file).arg(&name));
+        words.extend([file.to_str().unwrap(), &name]);
+        sandbox.bedplate(words).ok();
+        for format in FORMATS {
+            let theirs = bedplate_testkit::oracle::output(
+                docker.command().args(["image", "inspect", "--format", format, &name]),
+            );
+            let ours = sandbox.bedplate(["inspect", "--format", format, &name]).run();
+            assert_eq!(ours.status == Some(0), theirs.status.success(), "{format} on {set:?}: {ours}");
+            // Whoever makes an image has an ID of an own; what the tag says is the test's.
+            if ours.status == Some(0) && ours.stdout != theirs.stdout && !format.contains(".Id") {
+                let theirs = String::from_utf8_lossy(&theirs.stdout).into_owned();
+                differences.push(format!("{set:?}\n  {format}\n    docker: {theirs}    ours:   {}", ours.text()));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
