@@ -42,9 +42,9 @@ pub enum CommandProblem {
         /// The file.
         path: TreePath,
         /// What the program is for.
-        found: Platform,
+        found: Box<Platform>,
         /// What the image says.
-        image: Platform,
+        image: Box<Platform>,
     },
     /// The loader of a dynamic program or the interpreter of a script is missing.
     #[error("{path} needs {interpreter:?}, which is not in the image")]
@@ -87,7 +87,11 @@ pub fn check_command(tree: &Tree, contents: &dyn Contents, config: &ImageConfig)
                 if let Some(found) = elf.platform()
                     && !runs_on(&found, &config.platform)
                 {
-                    return Some(CommandProblem::OtherPlatform { path, found, image: config.platform.clone() });
+                    return Some(CommandProblem::OtherPlatform {
+                        path,
+                        found: Box::new(found),
+                        image: Box::new(config.platform.clone()),
+                    });
                 }
                 let interpreter = elf.interpreter?;
                 let is_there = resolve(tree, &interpreter).is_some();

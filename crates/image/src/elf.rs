@@ -494,7 +494,8 @@ mod tests {
     #[test]
     fn a_tree_tells_its_platform() {
         let elf = |machine| program(machine, 2, 1, 0, "", None);
-        let cases: &[(&[(&str, Vec<u8>)], Option<&str>)] = &[
+        type Files<'a> = &'a [(&'a str, Vec<u8>)];
+        let cases: &[(Files<'_>, Option<&str>)] = &[
             (&[], None),
             (&[("etc/passwd", b"x".to_vec())], None),
             (&[("bin/sh", elf(183)), ("hello", elf(62))], Some("linux/arm64")),

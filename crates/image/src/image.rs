@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn history_is_paired_with_layers() {
-        let cases: &[(usize, &[bool], &[Option<usize>])] = &[
+        type Case<'a> = (usize, &'a [bool], &'a [Option<usize>]);
+        let cases: &[Case<'_>] = &[
             (2, &[false, true, false], &[Some(0), None, Some(1)]),
             (0, &[true], &[None]),
             // Too little history, none, too much.
