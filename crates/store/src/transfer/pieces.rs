@@ -77,7 +77,8 @@ impl<'a> Pieces<'a> {
                 MemberKind::File { .. } => {
                     let mut writer = lease.blob_writer()?;
                     let body = reader.file(&member);
-                    writer.copy_from(body, &format!("{what}: \"{}\"", member.path))?;
+                    writer
+                        .copy_from(body, &format!("{what}: {}", bedplate_sys::error::quoted(member.path.as_bytes())))?;
                     let (path, blob) = writer.seal()?.into_parts();
                     files.insert(member.path, Piece { path, blob });
                 }
@@ -241,7 +242,7 @@ mod tests {
         ] {
             let link = TreePath::parse(link.as_bytes()).unwrap();
             let found = relative(&link, target.as_bytes());
-            assert_eq!(found.map(|path| path.to_string()).as_deref(), expected, "{link} -> {target}");
+            assert_eq!(found.as_ref().map(TreePath::as_bytes), expected.map(str::as_bytes), "{link} -> {target}");
         }
     }
 }
