@@ -42,6 +42,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Make an image from a tar archive, a directory or a URL
     Import(commands::import::Args),
+    /// Run a command in a new container
+    Run(Box<commands::run::Args>),
     /// Show all that is known of images or containers
     Inspect(commands::inspect::Args),
     /// Show the steps that made an image

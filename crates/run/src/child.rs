@@ -114,13 +114,13 @@ fn prepare(plan: &Plan<'_>, socket: &OwnedFd) -> Result<Ready, Report> {
     mount::make_all_private().map_err(step("make mounts private"))?;
     let attributes = Attributes { no_dev: !config.privileged, ..Attributes::default() };
     let root = plan.root.mount(plan.around.rootless, attributes).map_err(|e| {
-        let unsupported = matches!(e.errno(), Errno::INVAL | Errno::PERM | Errno::NODEV | Errno::OPNOTSUPP);
-        let report = Report::failed("cannot mount the container's root").because(e);
-        if unsupported {
-            report.hint("the store may lie on a file system that takes no overlay (overlayfs, NFS); a copy of the image can be used instead")
-        } else {
-            report
-        }
+        let unsupported = matches!(
+            e.errno(),
+            Errno::INVAL | Errno::PERM | Errno::NODEV | Errno::OPNOTSUPP | Errno::NOSYS | Errno::STALE
+        );
+        let mut report = Report::failed("cannot mount the container's root").because(e);
+        report.root_refused = unsupported && matches!(plan.root, Root::Overlay { .. });
+        report
     })?;
     if !config.hostname.is_empty() {
         process::set_host_name(&config.hostname).map_err(step("set the host name"))?;

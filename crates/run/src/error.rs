@@ -75,6 +75,12 @@ impl RunError {
         }
     }
 
+    /// Whether the kernel refused the overlay, so that a copy of the image in a [`Root::Directory`](crate::Root::Directory)
+    /// is worth trying. Nothing was run then.
+    pub fn root_refused(&self) -> bool {
+        matches!(self, RunError::Container(report) if report.root_refused)
+    }
+
     /// Causes that are no error values any more, outermost first: those that the container's process sent.
     pub fn causes(&self) -> &[String] {
         match self {
@@ -95,12 +101,15 @@ pub struct Report {
     pub causes: Vec<String>,
     /// What to do.
     pub hint: Option<String>,
+    /// The kernel takes no overlay on these directories: a plain directory may do.
+    #[serde(default)]
+    pub root_refused: bool,
 }
 
 impl Report {
     /// A failure of a step, with status [`FAILED`].
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { code: FAILED, message: message.into(), causes: Vec::new(), hint: None }
+        Self { code: FAILED, message: message.into(), causes: Vec::new(), hint: None, root_refused: false }
     }
 
     /// Adds a cause.

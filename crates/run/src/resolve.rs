@@ -161,7 +161,8 @@ pub fn resolve(
     })
 }
 
-fn words(image: &ContainerConfig, request: &Request) -> Vec<String> {
+/// The command with its arguments: entry point and words, the image's or the user's.
+pub fn words(image: &ContainerConfig, request: &Request) -> Vec<String> {
     let own = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
     let mut args = match &request.entrypoint {
         Some(program) if program.is_empty() => Vec::new(),

@@ -63,6 +63,30 @@ impl Root {
 }
 
 impl Root {
+    /// Gives a fresh upper directory owner, mode and times of the uppermost lower one, which it will stand for.
+    ///
+    /// To be called once for an upper directory, before its first use. A plain directory is left as it is.
+    ///
+    /// # Errors
+    /// What opening and changing the directories answer.
+    pub fn prepare(&self) -> Result<(), RunError> {
+        let Root::Overlay { lowers, upper, .. } = self else { return Ok(()) };
+        let Some(first) = lowers.first() else { return Ok(()) };
+        let same = || -> Result<(), CallError> {
+            let stat = Handle::open(first.as_path())?.stat_self()?;
+            let upper = Handle::open(upper.as_path())?;
+            let now = upper.stat_self()?;
+            if (now.uid, now.gid) != (stat.uid, stat.gid) {
+                upper.chown(".", stat.uid, stat.gid)?;
+            }
+            if now.mode != stat.mode {
+                upper.chmod(".", stat.mode)?;
+            }
+            upper.set_times(".", stat.atime, stat.mtime)
+        };
+        same().map_err(|source| RunError::Step { step: "prepare the upper directory of the container", source })
+    }
+
     pub(crate) fn check(&self) -> Result<(), RunError> {
         match self {
             Root::Overlay { lowers, .. } if lowers.is_empty() || lowers.len() > MOST_LOWERS => {

@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod run;
 pub(crate) mod version;
 
 use crate::cli::Command;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
     match command {
         Command::Import(args) => import::run(args, context),
+        Command::Run(args) => run::run(*args, context),
         Command::Inspect(args) => inspect::run(args, context),
         Command::History(args) => history::run(args, context),
         Command::Export(args) => export::run(args, context),
