@@ -474,3 +474,77 @@ fn run_steps_see_the_stages_environment() {
     let history = sandbox.bedplate(["history", "--no-trunc", "--format", "{{.CreatedBy}}", "x"]).ok().text();
     assert!(history.contains("|1 V=arg /bin/sh -c echo"), "{history}");
 }
+
+#[test]
+fn trees_are_those_of_docker() {
+    let test = "build::trees_are_those_of_docker";
+    let docker = match oracle::Docker::start() {
+        Ok(docker) => docker,
+        Err(reason) => return bedplate_testkit::skip::note(test, &reason),
+    };
+    let sandbox = sandbox();
+    for (name, text) in [
+        ("a.txt", "a"),
+        ("b.txt", "bb"),
+        ("c.log", "ccc"),
+        ("d/one", "1"),
+        ("d/sub/two", "22"),
+        ("e f/g", "x"),
+        ("[x]", "br"),
+        (".hidden", "h"),
+    ] {
+        sandbox.write(&format!("ctx/{name}"), text);
+    }
+    sandbox.write_program("ctx/program", program::hello(program::Machine::host()));
+    std::os::unix::fs::symlink("a.txt", sandbox.path("ctx/link")).unwrap();
+    std::os::unix::fs::symlink("d", sandbox.path("ctx/dirlink")).unwrap();
+    let tar = Tar::new()
+        .dir("t/", 0o710)
+        .entry(&Entry { path: b"t/f", mode: 0o4755, uid: 3, gid: 4, mtime: 5, data: b"text", ..Entry::default() })
+        .symlink("t/l", "../outside")
+        .hardlink("t/h", "t/f")
+        .finish();
+    sandbox.write("ctx/in.tar", &tar);
+    sandbox.write("ctx/.dockerignore", "*.log\n");
+    // What the classic builder and BuildKit do alike; where they differ, the cases above follow BuildKit.
+    let cases = [
+        "COPY a.txt /\n",
+        "COPY a.txt /x\nCOPY b.txt /x\n",
+        "COPY a.txt b.txt /dir/\nCOPY d /dir/\n",
+        "COPY d /d\nCOPY d/ /e/\nCOPY d/. /f\nCOPY d /\n",
+        "COPY *.txt /t/\nCOPY [abx].txt /u/\nCOPY [[]x] /w/\n",
+        "COPY [\"e f/g\", \"/with space/\"]\nCOPY [\"e f\", \"/dir\"]\n",
+        "COPY . /all\n",
+        "COPY program /bin/\nCOPY --chown=5:6 program /owned\nCOPY --chown=7 d /tree\n",
+        "WORKDIR /w\nCOPY a.txt .\nCOPY a.txt sub/\nWORKDIR deep/er\nCOPY d x\n",
+        "ADD in.tar /\n",
+        "ADD in.tar /to/\nADD in.tar /to2\nADD a.txt in.tar /to3/\n",
+        "COPY in.tar /\nCOPY .hidden /\n",
+        "COPY dirlink /through\n",
+        "COPY a.txt /x/y/z/\nCOPY b.txt /x/y/w\n",
+        "COPY a.txt /f\nADD in.tar /f2\nCOPY d/one /f2/t/\n",
+    ];
+    for (number, case) in cases.iter().enumerate() {
+        sandbox.write("ctx/Dockerfile", format!("FROM scratch\n{case}"));
+        let name = format!("case:{number}");
+        let theirs = oracle::output(
+            docker.command().args(["build", "-q", "-t", &format!("docker{number}")]).arg(sandbox.path("ctx")),
+        );
+        let ours = sandbox.bedplate(["build", "-q", "-t", &name, "ctx"]).run();
+        assert_eq!(
+            ours.status == Some(0),
+            theirs.status.success(),
+            "{case}: {ours}{}",
+            String::from_utf8_lossy(&theirs.stderr)
+        );
+        let file = sandbox.path("theirs.tar");
+        oracle::expect(docker.command().args(["save", "-o"]).arg(&file).arg(format!("docker{number}")));
+        sandbox.bedplate(["load", "-i", file.to_str().unwrap()]).ok();
+        let (mut ours, theirs) = (listing(&sandbox, &name), listing(&sandbox, &format!("docker{number}")));
+        // BuildKit makes the destination of an unpacked archive; the classic builder leaves it to the archive.
+        if !theirs.contains_key("") {
+            ours.remove("");
+        }
+        assert_eq!(ours, theirs, "{case}");
+    }
+}

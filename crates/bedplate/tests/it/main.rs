@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod build;
+mod copying;
 mod import;
 mod kit;
 mod looking;
