@@ -5,6 +5,7 @@ use bedplate_dockerfile::{
     Add, Copy, Escape, Heredoc, Instruction, Network, Node, Position, Program, Run, Scope, Security, Source, Word,
     expand, parse_trigger,
 };
+use bedplate_image::command::check_command;
 use bedplate_image::config_edit::{join_workdir, shell_of};
 use bedplate_image::instruction::config_change;
 use bedplate_image::{ConfigChange, ConfigEditor, ContentSources};
@@ -24,7 +25,7 @@ use crate::scope::Globals;
 use crate::select::{Found, SourcePattern};
 use crate::stage::StageState;
 use crate::step_run::{CommandFailure, RunMount, RunStep, Runner};
-use crate::{history, owner, plan, program};
+use crate::{history, owner, plan};
 
 /// How deeply stages may be begun in the midst of others: only triggers of a base name stages that late.
 const MAX_NESTED_STAGES: usize = 16;
@@ -961,6 +962,9 @@ impl Executor<'_, '_, '_> {
             for what in outcome.left_out {
                 this.remark(Remark::LeftOut { position, what });
             }
+            for what in outcome.warnings {
+                this.remark(Remark::Process { position, what });
+            }
             Ok(delta)
         })
     }
@@ -982,8 +986,8 @@ impl Executor<'_, '_, '_> {
         if config.config.cmd.is_some() || config.config.entrypoint.is_some() {
             let config = config.clone();
             let tree = state.tree(self.store).map_err(|error| from.failed(error))?;
-            if let Some((command, reason)) = program::fault(&config, tree, &self.contents) {
-                self.remark(Remark::Program { command, reason });
+            if let Some(problem) = check_command(tree, &self.contents, &config) {
+                self.remark(Remark::Program(problem));
             }
         }
         let base = state.base.take();
@@ -1040,7 +1044,7 @@ fn below_pivot(found: &Found) -> Result<TreePath, StepError> {
         .map_err(|source| StepError::Path { path: String::from_utf8_lossy(&path).into_owned(), source })
 }
 
-fn unholdable(reason: bedplate_tree::Unrepresentable) -> &'static str {
+pub(crate) fn unholdable(reason: bedplate_tree::Unrepresentable) -> &'static str {
     match reason {
         bedplate_tree::Unrepresentable::Socket => "a socket",
         bedplate_tree::Unrepresentable::WhiteoutName => "a name that begins with \".wh.\"",

@@ -27,7 +27,7 @@
 //! | `stage` | a stage being built |
 //! | `executor` | a whole build |
 //! | `step_run` | what a RUN step asks of a runtime |
-//! | `program` | whether what CMD and ENTRYPOINT name can run |
+//! | `runtime` | the same done with `bedplate-run` |
 //!
 //! The result is a function of the Dockerfile, the arguments, the context's names, modes and bytes, the base images
 //! and the epoch. No clock, no environment, no user, no time of a context's file enters it, and the cache cannot be
@@ -45,8 +45,8 @@ mod history;
 mod mode;
 mod owner;
 mod plan;
-mod program;
 mod request;
+mod runtime;
 mod scope;
 mod select;
 mod stage;
@@ -56,4 +56,5 @@ pub use context::{BuildContext, ContextError, MAX_CONTEXT_FILE};
 pub use error::{BuildError, Step, StepError};
 pub use executor::{Built, build};
 pub use request::{Event, Observer, Remark, Request};
+pub use runtime::{RootKind, Runtime, RuntimeError};
 pub use step_run::{CommandFailure, RunMount, RunOutcome, RunStep, Runner};

@@ -2,6 +2,7 @@
 
 use bedplate_dockerfile::{Dockerfile, Position, Warning};
 use bedplate_fetch::Fetcher;
+use bedplate_image::command::CommandProblem;
 use bedplate_oci::{Platform, Reference};
 use bedplate_tree::Timestamp;
 
@@ -65,11 +66,13 @@ pub enum Remark {
         what: String,
     },
     /// CMD or ENTRYPOINT names a program that cannot run.
-    Program {
-        /// The words of the command.
-        command: String,
-        /// Why.
-        reason: String,
+    Program(CommandProblem),
+    /// What a process of RUN had to do without.
+    Process {
+        /// Where the step is.
+        position: Position,
+        /// What, in words.
+        what: String,
     },
 }
 
@@ -86,8 +89,8 @@ impl std::fmt::Display for Remark {
             Self::Platform { position, found, wanted } => {
                 write!(f, "{position}: the base is for {found}, not for {wanted}")
             }
-            Self::LeftOut { position, what } => write!(f, "{position}: {what}"),
-            Self::Program { command, reason } => write!(f, "{command} cannot run: {reason}"),
+            Self::LeftOut { position, what } | Self::Process { position, what } => write!(f, "{position}: {what}"),
+            Self::Program(problem) => write!(f, "the image's command will not run: {problem}"),
         }
     }
 }

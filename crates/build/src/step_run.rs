@@ -47,6 +47,8 @@ pub struct RunOutcome {
     pub delta: Delta,
     /// What cannot be in a layer, in words.
     pub left_out: Vec<String>,
+    /// What the process had to do without, in words.
+    pub warnings: Vec<String>,
 }
 
 /// A process could not be run, or failed.

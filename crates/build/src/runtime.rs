@@ -1,0 +1,284 @@
+//! RUN steps done with `bedplate-run`.
+//!
+//! ```text
+//! layers --snapshot--> lowers + upper --process--> upper --read--> changes       an overlay
+//! tree   --unpack----> a copy ---------process--> the copy --compare--> changes  where no overlay can be had
+//! ```
+//!
+//! Both ways give the same layer. What is made for a step lies in the lease's folder and goes with it.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use bedplate_image::disk::{DiskOwners, Prepared, ScanError};
+use bedplate_image::{
+    ContentSources, Owners, UnpackError, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_tree,
+};
+use bedplate_run::{
+    Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RunError, RuntimeConfig, Stream, Streams, probe_overlay, run,
+};
+use bedplate_store::{Lease, SnapshotOptions, StoreError};
+use bedplate_sys::CallError;
+use bedplate_sys::rooted::{Handle, Root};
+use bedplate_sys::userns::{Privilege, Sources, UsernsError, become_root};
+use bedplate_tree::{Difference, PathError, TreePath};
+use thiserror::Error;
+
+use crate::request::{Event, Observer};
+use crate::step_run::{CommandFailure, RunOutcome, RunStep, Runner};
+
+/// The host name that a step sees: the same on every machine.
+const HOSTNAME: &str = "build";
+
+/// The hosts file that a step sees.
+const HOSTS: &str = "127.0.0.1\tlocalhost build\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+
+/// How the root of a step is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RootKind {
+    /// An overlay, or a copy where the machine gives none.
+    #[default]
+    Auto,
+    /// An overlay by the new mount calls.
+    OverlayNewApi,
+    /// An overlay by `mount(2)`.
+    OverlayClassic,
+    /// A copy.
+    Copy,
+}
+
+/// A step could not be run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The process has no right to make namespaces.
+    #[error("RUN needs the rights of root, or a user namespace")]
+    Privilege(#[source] UsernsError),
+    /// The layers cannot be unpacked.
+    #[error("cannot unpack the layers below")]
+    Snapshot(#[source] StoreError),
+    /// A copy of the root cannot be made.
+    #[error("cannot make a copy of the root")]
+    Unpack(#[source] UnpackError),
+    /// A directory or file for the step cannot be made.
+    #[error("cannot make {path:?} for the step")]
+    Make {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory cannot be opened.
+    #[error("cannot open {path:?}")]
+    Open {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CallError,
+    },
+    /// What the process changed cannot be read.
+    #[error("cannot read what the process changed")]
+    Changes(#[source] ScanError),
+    /// A mount point has a path that cannot be.
+    #[error("mount point {path:?}")]
+    MountPoint {
+        /// The path.
+        path: String,
+        /// Why.
+        #[source]
+        source: PathError,
+    },
+    /// The container cannot be run.
+    #[error("cannot run the container")]
+    Run(#[source] RunError),
+}
+
+/// Runs steps in containers. The rights for that are taken at the first step that needs them.
+#[derive(Debug)]
+pub struct Runtime<'a> {
+    lease: &'a Lease,
+    sources: Sources,
+    kind: RootKind,
+    resolv_conf: Option<String>,
+    privilege: Option<Privilege>,
+    /// Whether overlays work here, once that was asked.
+    overlay: Option<bool>,
+}
+
+impl<'a> Runtime<'a> {
+    /// A runtime whose directories lie in the lease's folder; `resolv_conf` is what steps with a network see.
+    #[must_use]
+    pub fn new(lease: &'a Lease, sources: Sources, kind: RootKind, resolv_conf: Option<String>) -> Self {
+        Self { lease, sources, kind, resolv_conf, privilege: None, overlay: None }
+    }
+
+    fn privilege(&mut self) -> Result<Privilege, RuntimeError> {
+        if let Some(privilege) = &self.privilege {
+            return Ok(privilege.clone());
+        }
+        let privilege = become_root(&self.sources).map_err(RuntimeError::Privilege)?;
+        Ok(self.privilege.insert(privilege).clone())
+    }
+
+    /// Which overlay is to be used; `None` for a copy.
+    fn via(&mut self, privilege: &Privilege) -> Result<Option<OverlayVia>, RuntimeError> {
+        match self.kind {
+            RootKind::OverlayNewApi => return Ok(Some(OverlayVia::NewApi)),
+            RootKind::OverlayClassic => return Ok(Some(OverlayVia::Classic)),
+            RootKind::Copy => return Ok(None),
+            RootKind::Auto => {}
+        }
+        let works = match self.overlay {
+            Some(works) => works,
+            None => {
+                let dir = self.directory()?;
+                let refused = probe_overlay(&dir, privilege.is_rootless(), OverlayVia::Auto).map_err(RuntimeError::Run)?;
+                if let Some(reason) = &refused {
+                    tracing::debug!(reason, "no overlay can be had here; steps run in a copy");
+                }
+                refused.is_none()
+            }
+        };
+        self.overlay = Some(works);
+        Ok(works.then_some(OverlayVia::Auto))
+    }
+
+    fn directory(&self) -> Result<PathBuf, RuntimeError> {
+        let path = self.lease.scratch();
+        fs::create_dir(&path).map_err(|source| RuntimeError::Make { path: path.clone(), source })?;
+        Ok(path)
+    }
+
+    fn config(&self, step: &RunStep<'_>) -> Result<RuntimeConfig, RuntimeError> {
+        let mut mounts = Vec::new();
+        for mount in step.mounts {
+            let path = self.lease.scratch();
+            let made = fs::write(&path, &mount.content)
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mount.mode)));
+            made.map_err(|source| RuntimeError::Make { path: path.clone(), source })?;
+            mounts.push(Mount::Bind { source: path, target: mount.path.clone(), read_only: true, recursive: false });
+        }
+        let cwd = &step.config.working_dir;
+        Ok(RuntimeConfig {
+            args: step.words.to_vec(),
+            env: step.env.to_vec(),
+            cwd: if cwd.is_empty() { "/".to_owned() } else { cwd.clone() },
+            user: step.config.user.clone(),
+            hostname: HOSTNAME.to_owned(),
+            network: if step.network { Network::Host } else { Network::None },
+            mounts,
+            hosts: Some(HOSTS.to_owned()),
+            hostname_file: Some(format!("{HOSTNAME}\n")),
+            resolv_conf: Some(self.resolv_conf.clone().filter(|_| step.network).unwrap_or_default()),
+            ..RuntimeConfig::default()
+        })
+    }
+
+    fn step(
+        &mut self,
+        step: &RunStep<'_>,
+        contents: &mut ContentSources<'_>,
+        observer: &mut Observer<'_>,
+    ) -> Result<Result<RunOutcome, u8>, RuntimeError> {
+        let privilege = self.privilege()?;
+        let config = self.config(step)?;
+        let options = SnapshotOptions::of(&privilege);
+        let owners = if matches!(options.owners, Owners::One) { DiskOwners::One } else { DiskOwners::AsIs };
+        let via = self.via(&privilege)?;
+        let Some(via) = via else { return self.in_copy(step, contents, observer, &privilege, &config, owners) };
+        let snapshot = self.lease.store().snapshot(step.layers, &options).map_err(RuntimeError::Snapshot)?;
+        let skipped = snapshot.made().map(|report| report.skipped.clone()).unwrap_or_default();
+        let (upper, work) = (self.directory()?, self.directory()?);
+        let handle = open(&upper)?;
+        prepare_upper(&handle, step.tree).map_err(RuntimeError::Changes)?;
+        let root = RunRoot::Overlay { lowers: snapshot.lowers().to_vec(), upper: upper.clone(), work, via };
+        let (status, mount_points, warnings) = carry_out(&root, &config, &privilege, observer)?;
+        if status != 0 {
+            return Ok(Err(status));
+        }
+        let placeholders = placeholders(&mount_points)?;
+        let prepared = Prepared { owners, placeholders: &placeholders, skipped: &skipped };
+        let upper = Root::from_handle(open(&upper)?);
+        let found = read_upper(upper, step.tree, contents, options.marks, &prepared).map_err(RuntimeError::Changes)?;
+        Ok(Ok(outcome(found, warnings)))
+    }
+
+    fn in_copy(
+        &mut self,
+        step: &RunStep<'_>,
+        contents: &mut ContentSources<'_>,
+        observer: &mut Observer<'_>,
+        privilege: &Privilege,
+        config: &RuntimeConfig,
+        owners: DiskOwners,
+    ) -> Result<Result<RunOutcome, u8>, RuntimeError> {
+        let path = self.directory()?;
+        let handle = open(&path)?;
+        let options = UnpackOptions { owners: SnapshotOptions::of(privilege).owners, ..UnpackOptions::default() };
+        let report = unpack_tree(step.tree, &*contents, &handle, &options).map_err(RuntimeError::Unpack)?;
+        let root = Root::from_handle(open(&path)?);
+        let recorded = record(&root).map_err(RuntimeError::Changes)?;
+        let root = RunRoot::Directory { path: path.clone() };
+        let (status, mount_points, warnings) = carry_out(&root, config, privilege, observer)?;
+        if status != 0 {
+            return Ok(Err(status));
+        }
+        let placeholders = placeholders(&mount_points)?;
+        let prepared = Prepared { owners, placeholders: &placeholders, skipped: &report.skipped };
+        let root = Root::from_handle(open(&path)?);
+        let found = compare(root, step.tree, &recorded, contents, &prepared).map_err(RuntimeError::Changes)?;
+        Ok(Ok(outcome(found, warnings)))
+    }
+}
+
+fn open(path: &Path) -> Result<Handle, RuntimeError> {
+    Handle::open(path).map_err(|source| RuntimeError::Open { path: path.to_owned(), source })
+}
+
+fn carry_out(
+    root: &RunRoot,
+    config: &RuntimeConfig,
+    privilege: &Privilege,
+    observer: &mut Observer<'_>,
+) -> Result<(u8, Vec<MountPoint>, Vec<String>), RuntimeError> {
+    let observer = RefCell::new(observer);
+    let mut sink = |_: Stream, bytes: &[u8]| (observer.borrow_mut())(Event::Output(bytes));
+    let streams = Streams { input: false, capture: Some(&mut sink), proxy_signals: true };
+    let outcome = run(root, config, privilege, streams).map_err(RuntimeError::Run)?;
+    Ok((outcome.status.code(), outcome.mount_points, outcome.warnings))
+}
+
+fn placeholders(mount_points: &[MountPoint]) -> Result<Vec<TreePath>, RuntimeError> {
+    let parse = |point: &MountPoint| {
+        TreePath::parse(point.path.as_bytes())
+            .map_err(|source| RuntimeError::MountPoint { path: point.path.clone(), source })
+    };
+    mount_points.iter().map(parse).collect()
+}
+
+fn outcome(found: Difference, warnings: Vec<String>) -> RunOutcome {
+    let left_out = found.left_out.iter().map(|left| {
+        format!("{:?} is left out: a layer cannot hold {}", left.path.to_string(), crate::executor::unholdable(left.reason))
+    });
+    RunOutcome { delta: found.delta, left_out: left_out.collect(), warnings }
+}
+
+impl Runner for Runtime<'_> {
+    fn run(
+        &mut self,
+        step: &RunStep<'_>,
+        contents: &mut ContentSources<'_>,
+        observer: &mut Observer<'_>,
+    ) -> Result<RunOutcome, CommandFailure> {
+        match self.step(step, contents, observer) {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(status)) => Err(CommandFailure::Status { status }),
+            Err(error) => Err(CommandFailure::Runtime(Box::new(error))),
+        }
+    }
+}
