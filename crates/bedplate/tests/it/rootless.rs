@@ -105,11 +105,11 @@ fn users() -> Vec<u32> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut uids: Vec<u32> = passwd
         .lines()
-        .filter(|line| line.starts_with("bedplate-sub:") || line.starts_with("bedplate-one:"))
+        .filter(|line| line.starts_with("bedplate-subuid:") || line.starts_with("bedplate-one-uid:"))
         .filter_map(|line| line.split(':').nth(2)?.parse().ok())
         .collect();
     if uids.is_empty() {
-        skip::note("rootless::users", "the users bedplate-sub and bedplate-one are not here");
+        skip::note("rootless::users", "the users bedplate-subuid and bedplate-one-uid are not here");
         uids.push(23_456);
     }
     uids
