@@ -42,16 +42,34 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Make an image from a tar archive, a directory or a URL
     Import(commands::import::Args),
+    /// Build an image from a Dockerfile
+    Build(commands::build::Args),
     /// Run a command in a new container
     Run(Box<commands::run::Args>),
+    /// List images
+    Images(commands::images::Args),
     /// Show all that is known of images or containers
     Inspect(commands::inspect::Args),
     /// Show the steps that made an image
     History(commands::history::Args),
+    /// Give an image another name
+    Tag(commands::tag::Args),
+    /// Remove names and images
+    Rmi(commands::rmi::Args),
+    /// Write images into one archive that docker, podman and OCI tools read
+    Save(commands::save::Args),
+    /// Take in images that were saved, by us or others
+    Load(commands::load::Args),
     /// Write the root filesystem of an image or container as a tar
     Export(commands::export::Args),
     /// Copy files out of an image or container
     Cp(commands::cp::Args),
+    /// Remove what nothing uses
+    Prune(commands::prune::Args),
+    /// Measure or prune the store
+    System(commands::system::Args),
+    /// Check that the store is whole
+    Fsck(commands::fsck::Args),
     /// Show the version
     Version(commands::version::Args),
     /// Show what this machine and the store give

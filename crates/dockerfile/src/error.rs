@@ -1,18 +1,32 @@
 //! Why a Dockerfile does not parse.
 
+use std::fmt;
+
 use crate::duration::DurationError;
 use crate::mount::MountError;
 use crate::position::Position;
 use crate::stage::StageNameError;
 
 /// A Dockerfile cannot be parsed; the place and the reason.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{position}: {kind}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     /// Where the fault lies.
     pub position: Position,
     /// What the fault is.
     pub kind: ParseErrorKind,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.position, self.kind)
+    }
+}
+
+impl std::error::Error for ParseError {
+    /// The cause of the kind: the kind itself is in the message already.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.kind.source()
+    }
 }
 
 /// The reasons of a [`ParseError`].
