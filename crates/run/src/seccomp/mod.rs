@@ -11,3 +11,6 @@ mod syscalls;
 pub use compile::compile;
 pub use profile::default_profile;
 pub use rules::{Action, Arch, LARGEST_PROFILE, MOST_TESTS, Op, Profile, ProfileError, Rule, Test};
+
+#[cfg(test)]
+mod tests;

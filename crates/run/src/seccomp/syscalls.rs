@@ -13,7 +13,6 @@ pub(super) type Row = (&'static str, [u32; 4]);
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = &[
-    ("SYSCALL_BASE", [NONE, NONE, NONE, 0]),
     ("_llseek", [NONE, 140, NONE, 140]),
     ("_newselect", [NONE, 142, NONE, 142]),
     ("_sysctl", [156, 149, NONE, 149]),
