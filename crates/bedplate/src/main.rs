@@ -10,6 +10,7 @@ mod context;
 mod download;
 mod failure;
 mod format;
+mod output;
 mod progress;
 mod rootfs;
 

@@ -1,0 +1,34 @@
+//! Files that a command writes for its user: they appear when they are complete.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use bedplate_sys::durable::TempFile;
+use bedplate_sys::rooted::Handle;
+
+use crate::failure::{Failure, Kind};
+
+/// Bytes written at once.
+pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// Writes a file by way of a temporary one beside it; a device or a pipe is written as it is.
+///
+/// # Errors
+/// A path that cannot be written, or what `write` says; then there is no file.
+pub(crate) fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        let mut out = BufWriter::with_capacity(BUFFER, File::options().write(true).open(path)?);
+        write(&mut out)?;
+        return Ok(out.flush()?);
+    }
+    let name = path.file_name().ok_or_else(|| Failure::new(Kind::User, "it names no file"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = Handle::open(parent)?;
+    let mut file = TempFile::create_in(&directory)?;
+    let mut out = BufWriter::with_capacity(BUFFER, file.file_mut());
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    Ok(file.persist(&directory, name)?)
+}
