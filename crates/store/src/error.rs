@@ -266,6 +266,26 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Tells whether bytes are not what they should be: of a blob, a document, an archive.
+    #[must_use]
+    pub fn is_input_error(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongDigest { .. }
+                | Self::WrongSize { .. }
+                | Self::Json { .. }
+                | Self::MalformedIndex { .. }
+                | Self::MalformedFormat { .. }
+                | Self::Layer { .. }
+                | Self::LayerCount { .. }
+                | Self::NoImage { .. }
+                | Self::TooLarge { .. }
+                | Self::BlobMissing { .. }
+                | Self::LayerMissing { .. }
+                | Self::ContainerState { .. }
+        )
+    }
+
     /// Tells whether the cause is a name or ID that the user gave, and not the state of the machine.
     #[must_use]
     pub fn is_user_error(&self) -> bool {

@@ -193,6 +193,9 @@ impl Store {
             }
             false => None,
         };
+        if self.is_writable() {
+            self.sweep_leftovers()?;
+        }
         let hold = if options.fix { Hold::Exclusive } else { Hold::Shared };
         let _sweep = match self.is_writable() {
             true => Some(LockGuard::acquire(&self.layout().sweep_lock(), hold)?),

@@ -118,6 +118,7 @@ impl Store {
         change: impl FnOnce(&mut Names) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.writable()?;
+        self.sweep_leftovers()?;
         let _names = LockGuard::acquire(&self.layout().names_lock(), Hold::Exclusive)?;
         let _moment = self.share_sweep()?;
         let before = self.names()?;
