@@ -25,12 +25,14 @@ pub struct StreamHasher {
     alone: bool,
 }
 
+/// The thread and its two channels. It never outlives its owner, since other parts of a process may need it to have
+/// one thread only: both are there until [`Worker::end`].
 #[derive(Debug)]
 struct Worker {
     piece: Vec<u8>,
-    full: SyncSender<Vec<u8>>,
+    full: Option<SyncSender<Vec<u8>>>,
     empty: Receiver<Vec<u8>>,
-    thread: JoinHandle<Sha256>,
+    thread: Option<JoinHandle<Sha256>>,
 }
 
 impl StreamHasher {
@@ -88,6 +90,7 @@ impl StreamHasher {
         });
         match thread {
             Ok(thread) => {
+                let (full, thread) = (Some(full), Some(thread));
                 self.worker = Some(Worker { piece: Vec::with_capacity(PIECE), full, empty, thread });
                 true
             }
@@ -105,8 +108,7 @@ impl StreamHasher {
     pub fn finish(mut self) -> [u8; 32] {
         if let Some(mut worker) = self.worker.take() {
             worker.hand_over();
-            drop(worker.full);
-            self.hasher = worker.thread.join().expect("the thread only hashes, which does not panic");
+            self.hasher = worker.end().expect("the thread only hashes, which does not panic");
         }
         self.hasher.finalize().into()
     }
@@ -116,7 +118,20 @@ impl Worker {
     fn hand_over(&mut self) {
         let next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
         let piece = std::mem::replace(&mut self.piece, next);
-        self.full.send(piece).expect("the thread lives as long as its sender, since hashing does not panic");
+        let sent = self.full.as_ref().map(|full| full.send(piece));
+        assert!(matches!(sent, Some(Ok(()))), "the thread lives as long as its sender, since hashing does not panic");
+    }
+
+    /// Waits for the end of the thread; its state, once.
+    fn end(&mut self) -> Option<Sha256> {
+        self.full = None;
+        self.thread.take()?.join().ok()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -37,8 +37,10 @@ pub(super) struct GzipEncoder<W> {
     pool: Option<Pool>,
 }
 
+/// The threads; they never outlive their owner.
 struct Pool {
-    jobs: SyncSender<Job>,
+    /// There until the end.
+    jobs: Option<SyncSender<Job>>,
     /// Results in the order of the blocks.
     results: VecDeque<Receiver<io::Result<Vec<u8>>>>,
     threads: Vec<JoinHandle<()>>,
@@ -77,7 +79,10 @@ impl<W: Write> GzipEncoder<W> {
         };
         let (done, result) = sync_channel(1);
         let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
-        pool.jobs.send(Job { block, last, done }).map_err(|_| lost())?;
+        let sent = pool.jobs.as_ref().map(|jobs| jobs.send(Job { block, last, done }));
+        if !matches!(sent, Some(Ok(()))) {
+            return Err(lost());
+        }
         pool.results.push_back(result);
         let keep = if last { 0 } else { pool.threads.len() + 1 };
         while pool.results.len() > keep {
@@ -91,12 +96,6 @@ impl<W: Write> GzipEncoder<W> {
         self.emit(true)?;
         self.sink.write_all(&self.crc.sum().to_le_bytes())?;
         self.sink.write_all(&self.length.to_le_bytes())?;
-        if let Some(Pool { jobs, threads, .. }) = self.pool.take() {
-            drop(jobs);
-            for thread in threads {
-                thread.join().map_err(|_| lost())?;
-            }
-        }
         Ok(self.sink)
     }
 
@@ -138,7 +137,17 @@ impl Pool {
                 std::thread::Builder::new().name("gzip".into()).spawn(run).ok()
             })
             .collect();
-        (!threads.is_empty()).then(|| Self { jobs, results: VecDeque::new(), threads })
+        (!threads.is_empty()).then(|| Self { jobs: Some(jobs), results: VecDeque::new(), threads })
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // Whether one panicked is known already, from the block that it did not give back.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -66,14 +66,14 @@ pub enum TarError {
         #[source]
         source: io::Error,
     },
-    /// The first block is no header: this is something else.
+    /// The first block is no header, or not even a block: this is something else.
     #[error("not a tar archive: it begins with {found}")]
     NotTar {
-        /// The first bytes, printable or in hexadecimal.
+        /// The first bytes, printable or in hexadecimal; where they are fewer than a block, their number.
         found: String,
     },
     /// The stream ends where an entry does not.
-    #[error("archive is truncated: it ends at byte {end}, inside {part} of {at}")]
+    #[error("archive is truncated: it ends at byte {end}, inside {part} ({at})")]
     Truncated {
         /// The entry that was being read.
         at: At,

@@ -236,6 +236,12 @@ impl<R: Read, T: Tap> Reader<R, T> {
         loop {
             let offset = self.stream.position();
             let at = At::new(pending.long_name.as_deref().unwrap_or_default(), offset);
+            let first = if offset == 0 { self.stream.peek(BLOCK)? } else { b"" };
+            if (1..BLOCK).contains(&first.len()) {
+                // Whether it was cut or never was an archive cannot be told.
+                let found = format!("{}, and has only {} bytes", first_bytes(first), first.len());
+                return Err(TarError::NotTar { found });
+            }
             let Some(block) = self.stream.block(&at, "a header")? else {
                 if !pending.is_empty() {
                     return Err(TarError::Truncated { at, part: "the headers", end: offset });
@@ -713,11 +719,11 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 }
 
 /// The beginning of something that is no archive, for a message.
-fn first_bytes(block: &[u8; BLOCK]) -> String {
-    let first = &block[..16];
+fn first_bytes(bytes: &[u8]) -> String {
+    let first = &bytes[..bytes.len().min(16)];
     if first.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
         return format!("{:?}", String::from_utf8_lossy(first));
     }
-    let hex: Vec<String> = first[..8].iter().map(|b| format!("{b:02x}")).collect();
+    let hex: Vec<String> = first.iter().take(8).map(|b| format!("{b:02x}")).collect();
     format!("bytes {}", hex.join(" "))
 }
