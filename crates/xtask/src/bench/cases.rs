@@ -22,6 +22,7 @@ const HELLO: &str = "bench-hello";
 #[derive(Debug)]
 struct Bench {
     bedplate: PathBuf,
+    me: PathBuf,
     scratch: PathBuf,
     rounds: Rounds,
     only: Option<String>,
@@ -38,11 +39,15 @@ pub(crate) fn run(bedplate: &Path, scratch: &Path, rounds: Rounds, only: Option<
     // Plain users cannot read every checkout.
     let copy = scratch.join("bedplate");
     std::fs::copy(bedplate, &copy).map_err(Failure::file("copy", bedplate))?;
+    // A build may replace the file that this process was started from.
+    let (this, me) = (Path::new("/proc/self/exe"), scratch.join("xtask"));
+    std::fs::copy(this, &me).map_err(Failure::file("copy", this))?;
     let (archive, hello) = (scratch.join("minbase.tar"), scratch.join("hello"));
     input::archive(&archive, &program, input::ENTRIES, input::TREE_BYTES)?;
     input::hello(&hello, &program)?;
     let mut bench = Bench {
         bedplate: copy,
+        me,
         scratch: scratch.to_owned(),
         rounds,
         only: only.map(str::to_owned),
@@ -52,7 +57,6 @@ pub(crate) fn run(bedplate: &Path, scratch: &Path, rounds: Rounds, only: Option<
         podman: absent(Podman::new()),
         table: Table { rounds: (rounds.short, rounds.long), ..Table::default() },
     };
-    bench.prepare_peers()?;
     bench.imports()?;
     bench.saves()?;
     bench.builds()?;
@@ -91,24 +95,33 @@ impl Bench {
         path.to_str().unwrap_or_default()
     }
 
-    /// Images that the rows of builds, runs and saves take for granted.
-    fn prepare_peers(&self) -> Result<(), Failure> {
-        let (archive, hello) = (self.path(&self.archive), self.path(&self.hello));
+    /// The image of the archive in every store, for the rows that begin with it.
+    fn prepare_base(&self) -> Result<(), Failure> {
+        let archive = self.path(&self.archive);
         output("import for the rows", &mut self.bedplate("store", &["import", archive, BASE]))?;
-        output("build for the rows", &mut self.bedplate("store", &["build", "-q", "-t", HELLO, hello]))?;
         if let Some(docker) = &self.docker {
             output("docker import", &mut with(docker.command(), ["import", archive, BASE]))?;
-            output("docker build", &mut with(docker.command(), ["build", "-q", "-t", HELLO, hello]))?;
         }
         if let Some(podman) = &self.podman {
             output("podman import", &mut with(podman.command(), ["import", "-q", archive, BASE]))?;
+        }
+        Ok(())
+    }
+
+    /// The image of one program in every store.
+    fn prepare_hello(&self) -> Result<(), Failure> {
+        let hello = self.path(&self.hello);
+        output("build for the rows", &mut self.bedplate("store", &["build", "-q", "-t", HELLO, hello]))?;
+        if let Some(docker) = &self.docker {
+            output("docker build", &mut with(docker.command(), ["build", "-q", "-t", HELLO, hello]))?;
+        }
+        if let Some(podman) = &self.podman {
             output("podman build", &mut with(podman.command(), ["build", "-q", "-t", HELLO, hello]))?;
         }
         Ok(())
     }
 
     fn imports(&mut self) -> Result<(), Failure> {
-        let me = std::env::current_exe().map_err(Failure::file("find", Path::new("this program")))?;
         let rounds = self.rounds.long;
         for (work, cold) in [("import 121 MB", false), ("import 121 MB, cold page cache", true)] {
             if cold && !is_root() || !self.wants(work) {
@@ -121,7 +134,7 @@ impl Bench {
                 measure::samples("the floor", rounds, |_| {
                     std::fs::remove_file(&copy).ok(); // the first round finds none
                     ready()?;
-                    let mut command = tool(&me, ["bench", "--floor-copy", &archive]);
+                    let mut command = tool(&self.me, ["bench", "--floor-copy", &archive]);
                     command.arg(&copy);
                     Ok(command)
                 })
@@ -237,6 +250,7 @@ impl Bench {
         if !self.wants(work) {
             return Ok(());
         }
+        self.prepare_base()?;
         let rounds = self.rounds.long;
         let out = self.scratch.join("saved.tar");
         let file = self.path(&out).to_owned();
@@ -327,6 +341,7 @@ impl Bench {
         let rounds = self.rounds.short;
         let work = if is_root() { "run --rm hello, root, network none" } else { "run --rm hello, network none" };
         if self.wants(work) {
+            self.prepare_hello()?;
             let ours = cell("bedplate", "bedplate run --rm --network none NAME", || {
                 measure::samples(work, rounds, |_| {
                     Ok(self.bedplate("store", &["run", "--rm", "--network", "none", HELLO]))
@@ -337,6 +352,7 @@ impl Bench {
         }
         let work = "run --rm hello, root, network host";
         if is_root() && self.wants(work) {
+            self.prepare_hello()?;
             let ours = cell("bedplate", "bedplate run --rm NAME", || {
                 measure::samples(work, rounds, |_| Ok(self.bedplate("store", &["run", "--rm", HELLO])))
             });
@@ -390,7 +406,7 @@ impl Bench {
             let setup = "umount /sys/fs/cgroup/unified 2>/dev/null";
             let command = [crun, "--root", state, "run", "--bundle", bundle, "bench-{}"];
             peers.push(cell("crun", "crun run ID (its default bundle, a ready root, no seccomp)", || {
-                measure::samples_inside(work, &["unshare", "-m"], setup, rounds, &command)
+                measure::samples_inside(work, &self.me, &["unshare", "-m"], setup, rounds, &command)
             }));
         }
         Ok(peers)

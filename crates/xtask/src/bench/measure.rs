@@ -1,5 +1,6 @@
 //! Timing of whole processes: from before the start to after the end, output thrown away.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -67,15 +68,15 @@ pub(crate) fn bench(what: &str, why: &str) -> Failure {
 
 /// Measures a command inside a shell's surroundings: `setup` runs first, then the loop, in the same process.
 ///
-/// Used where a peer needs a mount namespace of its own that must not be paid for in each round.
+/// `me` is a copy of this program. Used where a peer needs a mount namespace of its own that must not be paid for in each round.
 pub(crate) fn samples_inside(
     what: &str,
+    me: &Path,
     wrapper: &[&str],
     setup: &str,
     rounds: usize,
     command: &[&str],
 ) -> Result<Samples, Failure> {
-    let me = std::env::current_exe().map_err(|source| bench(what, &source.to_string()))?;
     let script = format!("{setup}; exec \"$0\" \"$@\"");
     let Some((first, rest)) = wrapper.split_first() else { return Err(bench(what, "no wrapper")) };
     let mut outer = tool(first, rest);

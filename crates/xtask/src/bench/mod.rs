@@ -44,10 +44,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if is_root() && !quick {
         tools::install()?;
     }
-    let built = crate::test::build(
-        "the binary",
-        cargo().args(["build", "--release", "--package", "bedplate", "--package", "xtask"]),
-    )?;
+    let built = crate::test::build("the binary", cargo().args(["build", "--release", "--package", "bedplate"]))?;
     let Some(binary) = built.iter().find(|artifact| artifact.name == "bedplate") else {
         return Err(Failure::Findings { what: "the build gave no binary", findings: Vec::new() });
     };
