@@ -130,6 +130,9 @@ impl UnpackError {
             Self::Owner { uid, gid, source, .. } if source.errno() == Errno::INVAL => Some(format!(
                 "user {uid} or group {gid} is not mapped for this user; widen its ranges in /etc/subuid and /etc/subgid"
             )),
+            Self::Owner { source, .. } if source.is_denied() => Some(
+                "only root may give files to others, of the machine or of a user namespace with a range of IDs".into(),
+            ),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use bedplate_image::unpack::SkipReason;
 use bedplate_image::{
     ContentSources, Contents, Marks, Owners, Prepared, Recorded, ScanOptions, UnpackOptions, compare, prepare_upper,
-    read_upper, record, scan, unpack_delta, unpack_tree,
+    read_upper, record, scan, tree_of, unpack_delta, unpack_tree, write_tree,
 };
 use bedplate_sys::rooted::Root;
 use bedplate_tree::{
@@ -209,7 +209,7 @@ fn a_scan_takes_what_is_chosen() {
     for name in ["proc/1/status", "etc/passwd", "src/.git/config", "src/main"] {
         tree.put(&path(name), file(b"x", 0o644)).unwrap();
     }
-    let dir = unpacked(&tree, 1);
+    let dir = unpacked(&change(tree, &[]), 1);
     let choose = |path: &TreePath, is_directory: bool| match path.as_bytes() {
         b"proc" => bedplate_image::Choice::TakeEmpty,
         _ if path.file_name() == Some(b".git") => bedplate_image::Choice::Leave,
@@ -341,7 +341,7 @@ fn change(mut tree: Tree, steps: &[Step]) -> Tree {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn trees_survive_the_disk(a in steps(), threads in 1..3usize) {
@@ -349,6 +349,25 @@ proptest! {
         let dir = unpacked(&tree, threads);
         let (back, sources) = scanned(&dir);
         prop_assert_eq!(listing(&back, &sources), listing(&tree, &sources));
+    }
+
+    #[test]
+    fn trees_survive_a_layer(a in steps()) {
+        let tree = change(new_tree(), &a);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (layer, left_out) = write_tree(&tree, &ContentSources::new(), file.as_file()).unwrap();
+        prop_assert_eq!(left_out, []);
+        let (back, _) = tree_of(std::slice::from_ref(&layer.index)).unwrap();
+        let sources = ContentSources::new().with_streams(|_| Ok(Some(std::fs::File::open(file.path())?)));
+        // A layer says nothing of a root that is as every root.
+        let mut tree = tree;
+        if back.inode(back.root()).entry.metadata.mtime == Timestamp::ZERO {
+            tree.put(&TreePath::root(), back.inode(back.root()).entry.clone()).unwrap();
+        }
+        prop_assert_eq!(listing(&back, &sources), listing(&tree, &sources));
+        // The bytes of the layer are those of a reader's index.
+        let read = bedplate_archive::Index::read_tar(std::fs::File::open(file.path()).unwrap()).unwrap();
+        prop_assert_eq!(read, layer.index);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use crate::{Action, Delta, EntryKind, InodeId, Tree, TreeError, TreePath};
+use crate::{Action, Delta, EntryKind, InodeId, Tree, TreeError, TreePath, whiteout};
 
 /// How many inodes a tree may come to hold, replaced ones included. Eight million entries are fifty times the
 /// largest image in common use and cost about 2 GiB; more than that is an attack on memory.
@@ -46,6 +46,16 @@ pub enum ApplyError {
         /// What is wrong.
         #[source]
         source: TreeError,
+    },
+    /// A symbolic link leads an entry to a name that only whiteouts have.
+    #[error(
+        "cannot put entry \"{path}\": a symbolic link leads it to \"{leads_to}\", a name that would hide another file"
+    )]
+    WhiteoutName {
+        /// The entry.
+        path: TreePath,
+        /// Where it would be.
+        leads_to: TreePath,
     },
     /// More than [`MAX_INODES`].
     #[error("entry \"{path}\" is beyond the {limit} entries that an image may have")]
@@ -170,6 +180,9 @@ impl Tree {
         let place = |source| failed(TreeError::Path { path: path.clone(), source });
         let name = crate::Name::new(name).map_err(place)?;
         let resolved = self.resolve(&parent, true).map_err(failed)?.0.join(&name).map_err(place)?;
+        if whiteout::is_reserved(&resolved) {
+            return Err(ApplyError::WhiteoutName { path: path.clone(), leads_to: resolved });
+        }
         report.through_links += 1;
         // The resolved path has no link in the place of a parent: a second failure is final.
         self.place_at(&resolved, action).map_err(|error| match error {
@@ -315,6 +328,7 @@ mod tests {
             (&[&["s:a=a", "f:a/b=1"]], "put entry \"/a/b\""),
             (&[&["f:f=1", "h:b=f/x"]], "hard link to \"/f/x\""),
             (&[&["f:=1"]], "put entry \"/\""),
+            (&[&["s:l=.wh.x", "f:l/y=1"]], "leads it to \"/.wh.x/y\""),
         ];
         for (layers, expected) in cases {
             let layers: Vec<Delta> = layers.iter().map(|lines| delta(lines)).collect();

@@ -72,7 +72,8 @@ pub fn diff<E>(
     let mut names: HashMap<InodeId, Vec<TreePath>> = HashMap::new();
     for (path, id) in new.walk() {
         let inode = new.inode(id);
-        if inode.links() > 1 && representable(&inode.entry, path.file_name().unwrap_or_default()).is_ok() {
+        // A name that will be left out, or lies in a directory that will be, binds nothing together.
+        if inode.links() > 1 && !is_socket(&inode.entry) && !whiteout::is_reserved(&path) {
             names.entry(id).or_default().push(path);
         }
     }
@@ -352,6 +353,8 @@ mod tests {
             (&["s!"], &["a=1"], "/a"),
             (&["s=1"], &["s!"], "-/s"),
             (&["d/a!"], &["d/a!"], ""),
+            // A second name that no layer can hold.
+            (&["a=1"], &["a=1", ".wh.b/c&a"], ""),
         ];
         for (base, new, expected) in cases {
             let found = changes(&tree(base), &tree(new)).delta;

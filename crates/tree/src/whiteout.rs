@@ -50,6 +50,12 @@ pub fn meaning(path: &TreePath) -> Meaning {
     }
 }
 
+/// Tells whether a component of `path` has the prefix of whiteouts: no layer can hold such a file.
+#[must_use]
+pub fn is_reserved(path: &TreePath) -> bool {
+    path.components().any(|part| part.starts_with(PREFIX))
+}
+
 /// The archive name of a whiteout of `path`.
 ///
 /// # Errors
