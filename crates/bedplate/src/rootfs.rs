@@ -1,6 +1,7 @@
 //! The root filesystem of an image or a container as a tree, for commands that look into it without unpacking it.
 
-use bedplate_image::{ContentSources, Marks, Prepared, read_upper};
+use bedplate_image::disk::DiskOwners;
+use bedplate_image::{ContentSources, Marks, Prepared, Recorded, compare, read_upper};
 use bedplate_store::{ContainerState, Store, StoreError};
 use bedplate_sys::rooted::Root;
 use bedplate_sys::userns;
@@ -8,6 +9,13 @@ use bedplate_tree::Tree;
 
 use crate::context::Context;
 use crate::failure::Failure;
+
+/// In a container's details: it was run in a user namespace.
+pub(crate) const ROOTLESS: &str = "rootless";
+/// In a container's details: that namespace had one ID only, so that owners on the disk say nothing.
+pub(crate) const ONE_ID: &str = "one-id";
+/// In a container's details: its upper side is no upper side, but the whole root.
+pub(crate) const COPY: &str = "copy";
 
 /// A root filesystem, and what its files' bytes are read from.
 #[derive(Debug)]
@@ -37,16 +45,25 @@ impl<'a> Rootfs<'a> {
     fn of_container(context: &Context, store: &'a Store, state: &ContainerState) -> Result<Self, Failure> {
         let mut tree = store.tree_of(&state.layers)?;
         let mut contents = store.contents();
+        let flag = |name: &str| state.details[name] == true;
         // What a rootless container changed belongs to subordinate IDs, which only its user namespace can read.
-        let rootless = !userns::is_root();
-        if rootless && let Err(error) = userns::become_root(&userns::Sources::default()) {
+        if flag(ROOTLESS)
+            && !userns::is_root()
+            && let Err(error) = userns::become_root(&userns::Sources::default())
+        {
             context.warn(&error);
         }
         let upper = store.root().join("containers").join(&state.id).join("upper");
-        if upper.is_dir() {
+        if state.started.is_some() && upper.is_dir() {
             let upper = Root::open(&upper)?;
-            let marks = if rootless { Marks::User } else { Marks::Trusted };
-            let difference = read_upper(upper, &tree, &mut contents, marks, &Prepared::default())?;
+            let owners = if flag(ONE_ID) { DiskOwners::One } else { DiskOwners::AsIs };
+            let prepared = Prepared { owners, ..Prepared::default() };
+            let difference = if flag(COPY) {
+                compare(upper, &tree, &Recorded::default(), &mut contents, &prepared)?
+            } else {
+                let marks = if flag(ROOTLESS) { Marks::User } else { Marks::Trusted };
+                read_upper(upper, &tree, &mut contents, marks, &prepared)?
+            };
             tree.apply(&difference.delta)?;
         }
         Ok(Self { tree, contents })

@@ -112,7 +112,12 @@ fn copy_out(args: &Args, context: &Context, object: &str, path: &[u8], destinati
         Failure::new(Kind::User, format!("could not find the file {shown} in {object}"))
     })?;
     if to_stdout {
-        let at = if selection.inner { TreePath::root() } else { under(&selection.base)? };
+        // A link that was followed is named by what it led to there, as with Docker.
+        let at = match (selection.inner, args.follow_link) {
+            (true, _) => TreePath::root(),
+            (false, true) => under(&selection.path.file_name().map(Name::new).transpose()?)?,
+            (false, false) => under(&selection.base)?,
+        };
         let mut out = Tree::new();
         out.graft(&at, &rootfs.tree, &selection.path, |_, _| true)?;
         let mut stdout = BufWriter::with_capacity(256 * 1024, io::stdout().lock());

@@ -13,15 +13,9 @@ use crate::format;
 
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The JSON is Docker's. \"Base\" is added: true for an image that was not built on another one, as far as its manifest
-tells.
-
-Examples:
-  bedplate inspect --format '{{json .Config.Env}}' hello
-  bedplate inspect --type image --format '{{.Id}} {{.Architecture}}' debian:trixie hello")]
+#[command(after_help = examples())]
 pub(crate) struct Args {
-    /// Format the output by a Go template, or \"json\" for JSON on one line
+    /// Format the output by a Go template, or "json" for JSON on one line
     #[arg(short, long, value_name = "TEMPLATE", allow_hyphen_values = true)]
     format: Option<String>,
     /// Show the sizes of containers
@@ -33,6 +27,19 @@ pub(crate) struct Args {
     /// Names or IDs of images or containers, or beginnings of IDs
     #[arg(required = true, value_name = "NAME|ID")]
     objects: Vec<String>,
+}
+
+/// What follows the options in the help; the functions come from where they are made.
+fn examples() -> String {
+    let functions: Vec<&str> = bedplate_template::FUNCTIONS.iter().map(|(name, _)| *name).collect();
+    format!(
+        "The JSON is Docker's, with \"Base\" added: true for an image that was not built on another one, as far as its \
+         manifest tells. Templates are Go's, with these functions: {}.\n\n\
+         Examples:\n  \
+         bedplate inspect --format '{{{{json .Config.Env}}}}' hello\n  \
+         bedplate inspect --type image --format '{{{{.Id}}}} {{{{.Architecture}}}}' debian:trixie hello",
+        functions.join(", ")
+    )
 }
 
 /// The types of objects.

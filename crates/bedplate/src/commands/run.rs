@@ -13,9 +13,11 @@ use bedplate_run::{FAILED, Mount, Network, Outcome, OverlayVia, Root, RunError, 
 use bedplate_store::{Container, Image, NewContainer, SnapshotOptions, Status, Store};
 use bedplate_sys::rooted::Handle;
 use bedplate_sys::userns::{Privilege, Sources, become_root};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
+use crate::rootfs::{COPY, ONE_ID, ROOTLESS};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -154,7 +156,7 @@ fn run_image(args: Args, context: &Context, rm: bool) -> Result<u8, Failure> {
         created: now(),
         remove: rm,
         command: &command,
-        details: serde_json::Value::Null,
+        details: json!({ROOTLESS: privilege.is_rootless(), ONE_ID: matches!(privilege, Privilege::One { .. })}),
     })?;
     if let Some(file) = &args.cidfile {
         write_id(file, container.id())?;
@@ -207,6 +209,7 @@ fn in_container(
         Err(error) if error.root_refused() => {
             tracing::debug!(causes = ?error.causes(), "no overlay here: the image is copied");
             copy(store, image, &options, &container.upper())?;
+            container.update(|state| state.details[COPY] = json!(true))?;
             let root = Root::Directory { path: container.upper() };
             bedplate_run::run(&root, &config, privilege, streams())
         }
