@@ -46,6 +46,10 @@ pub(crate) enum Command {
     Build(commands::build::Args),
     /// Run a command in a new container
     Run(Box<commands::run::Args>),
+    /// List containers
+    Ps(commands::ps::Args),
+    /// Remove containers
+    Rm(commands::rm::Args),
     /// List images
     Images(commands::images::Args),
     /// Show all that is known of images or containers
@@ -66,6 +70,13 @@ pub(crate) enum Command {
     Cp(commands::cp::Args),
     /// Remove what nothing uses
     Prune(commands::prune::Args),
+    /// Work with images: Docker's second spelling
+    Image(commands::groups::ImageArgs),
+    /// Work with containers: Docker's second spelling
+    Container(commands::groups::ContainerArgs),
+    /// Work with the builder: Docker's second spelling
+    #[command(alias = "buildx")]
+    Builder(commands::groups::BuilderArgs),
     /// Measure or prune the store
     System(commands::system::Args),
     /// Check that the store is whole

@@ -38,11 +38,6 @@ impl Progress {
         }
     }
 
-    /// Counts bytes that passed elsewhere.
-    pub(crate) fn add(&self, count: u64) {
-        self.bar.inc(count);
-    }
-
     /// The writer, with what passes through counted.
     pub(crate) fn writer<W: Write>(&self, inner: W) -> Counted<W> {
         Counted { inner, bar: self.bar.clone() }

@@ -77,6 +77,18 @@ pub struct Child {
     pidfd: OwnedFd,
 }
 
+/// Kills a process (`SIGKILL`); one that has ended already is no error.
+///
+/// # Errors
+/// What `kill(2)` answers but `ESRCH`: the process belongs to somebody else.
+pub fn kill(pid: u32) -> Result<(), CallError> {
+    let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    match rustix::process::kill_process(target, rustix::process::Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(CallError::new(format!("kill({pid}, SIGKILL)"), errno)),
+    }
+}
+
 impl AsFd for Child {
     /// Readable once the child has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {

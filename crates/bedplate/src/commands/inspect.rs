@@ -29,6 +29,13 @@ pub(crate) struct Args {
     objects: Vec<String>,
 }
 
+impl Args {
+    /// The same, for objects of one type: `image inspect`.
+    pub(crate) fn of(self, only: Type) -> Self {
+        Self { r#type: Some(only), ..self }
+    }
+}
+
 /// What follows the options in the help; the functions come from where they are made.
 fn examples() -> String {
     let functions: Vec<&str> = bedplate_template::FUNCTIONS.iter().map(|(name, _)| *name).collect();

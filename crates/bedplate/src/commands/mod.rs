@@ -7,6 +7,7 @@ pub(crate) mod df;
 pub(crate) mod export;
 pub(crate) mod filter;
 pub(crate) mod fsck;
+pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod import;
@@ -14,6 +15,8 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod prune;
+pub(crate) mod ps;
+pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
@@ -45,6 +48,11 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failur
         Command::Load(args) => load::run(args, context),
         Command::Prune(args) => prune::run(args, context),
         Command::System(args) => system::run(args, context),
+        Command::Ps(args) => ps::run(args, context),
+        Command::Rm(args) => rm::run(args, context),
+        Command::Image(args) => dispatch(args.plain(), context),
+        Command::Container(args) => dispatch(args.plain(), context),
+        Command::Builder(args) => dispatch(args.plain(), context),
         Command::Fsck(args) => fsck::run(args, context),
         Command::Version(args) => version::run(args, context),
         Command::Info(args) => info::run(args, context),

@@ -48,6 +48,51 @@ pub(crate) struct Args {
     downloads: bool,
 }
 
+/// Arguments of `image prune`, `container prune` and `builder prune`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneKind {
+    /// Remove all that nothing uses, not only what has no name
+    #[arg(short, long)]
+    all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Remove only what fits: until=TIME (a time, or a duration like 24h), label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+}
+
+impl OneKind {
+    fn plain(self) -> Args {
+        let Self { all, force, filter } = self;
+        Args {
+            all,
+            force,
+            filter,
+            containers: false,
+            images: false,
+            build_cache: false,
+            snapshots: false,
+            downloads: false,
+        }
+    }
+
+    /// Removes images.
+    pub(crate) fn images(self) -> Args {
+        Args { images: true, ..self.plain() }
+    }
+
+    /// Removes containers.
+    pub(crate) fn containers(self) -> Args {
+        Args { containers: true, ..self.plain() }
+    }
+
+    /// Removes results of build steps.
+    pub(crate) fn build_cache(self) -> Args {
+        Args { build_cache: true, ..self.plain() }
+    }
+}
+
 impl Args {
     /// Nothing chosen means all but downloads, which cost most to have again.
     fn chosen(&self, what: bool) -> bool {
