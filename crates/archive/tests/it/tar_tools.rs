@@ -233,7 +233,11 @@ fn what_we_write_is_unpacked_by_tools() {
         ("bsdtar", &["--numeric-owner"]),
     ];
     for seed in 0..12 {
-        let items = items(&spec(seed));
+        let mut items = items(&spec(seed));
+        if !privilege::is_root() {
+            // GNU tar writes attributes after the mode, which a plain user's own mode may then forbid.
+            items.iter_mut().for_each(|item| item.mode |= 0o200);
+        }
         let expected = of_items(&items);
         for sparseness in [Sparseness::Dense, Sparseness::Gnu] {
             let archive = written(&items, sparseness);
@@ -257,11 +261,12 @@ fn what_we_write_is_unpacked_by_tools() {
                 }
                 assert!(output.status.success(), "{test}: {message}");
                 let mut found = of_folder(target.path());
-                found.values_mut().for_each(|node| {
-                    if !privilege::is_root() {
-                        node.owner = (0, 0);
-                    }
-                });
+                let mut expected = expected.clone();
+                if !privilege::is_root() {
+                    // A plain user cannot give files away, and tools drop set-id bits where they cannot.
+                    found.values_mut().for_each(|node| node.owner = (0, 0));
+                    found.values_mut().chain(expected.values_mut()).for_each(|node| node.mode &= !0o6000);
+                }
                 assert_same(&found, &expected, &test);
                 open(target.path());
             }
