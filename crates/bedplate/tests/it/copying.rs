@@ -150,3 +150,30 @@ fn what_is_no_copy_is_refused() {
         sandbox.bedplate(["cp", words[0], words[1]]).fails().says(text);
     }
 }
+
+#[test]
+fn a_container_shows_what_its_command_did() {
+    let name = "copying::a_container_shows_what_its_command_did";
+    let sandbox = sandbox();
+    if !can_run(name) || busybox_image(&sandbox, name).is_none() {
+        return;
+    }
+    let script = "echo hi > /new; mkdir /made; rm /bin/true; exit 3";
+    sandbox.bedplate(["run", "--name", "work", "box", "sh", "-c", script]).ends(3);
+    let tar = sandbox.path("work.tar");
+    sandbox.bedplate(["export", "-o", tar.to_str().unwrap(), "work"]).ok().is_silent();
+    let text = bedplate_testkit::oracle::expect(bedplate_testkit::oracle::command("tar").arg("-tf").arg(&tar));
+    let paths: Vec<&str> = text.lines().map(|line| line.trim_start_matches("./").trim_end_matches('/')).collect();
+    for (path, there) in [("new", true), ("made", true), ("bin/sh", true), ("bin/true", false)] {
+        assert_eq!(paths.contains(&path), there, "{path} in {paths:?}");
+    }
+    sandbox.bedplate(["cp", "work:/new", sandbox.path("new").to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read_to_string(sandbox.path("new")).unwrap(), "hi\n");
+    sandbox.bedplate(["cp", "work:/bin/true", sandbox.path("true").to_str().unwrap()]).fails().says("/bin/true");
+    let seen = inspect(&sandbox, "work");
+    assert_eq!((&seen["Name"], &seen["Path"]), (&"/work".into(), &"sh".into()));
+    assert_eq!((&seen["State"]["Status"], &seen["State"]["ExitCode"]), (&"exited".into(), &3.into()));
+    assert_eq!(inspect_format(&sandbox, "work", "{{.State.Running}} {{.Config.Image}}"), "false box");
+    sandbox.bedplate(["inspect", "--type", "image", "work"]).ends(1).says("Error: No such image: work");
+    sandbox.bedplate(["inspect", "--type", "container", "box"]).ends(1).says("Error: No such container: box");
+}

@@ -25,7 +25,10 @@ fn what_is_saved_can_be_loaded() {
     let second = crate::kit::sandbox();
     let outcome = second.bedplate(["load", "-i", file.to_str().unwrap()]).ok();
     fsck(&second);
-    assert_eq!(outcome.text(), "Loaded image: hello:latest\nLoaded image: registry.example/other:2");
+    let text = outcome.text();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["Loaded image: hello:latest", "Loaded image: registry.example/other:2"]);
     assert_eq!(images(&second), [hello.clone(), other].into());
     assert_eq!(inspect_format(&second, "hello", "{{.Id}}"), hello);
     // Twice is as once.
