@@ -79,8 +79,8 @@ pub fn check_command(tree: &Tree, contents: &dyn Contents, config: &ImageConfig)
         }
         // What cannot be read is not judged.
         let interpreter = match sniff(content, contents).ok()? {
-            Program::MachO => return Some(CommandProblem::OtherSystem { path, system: "macOS" }),
-            Program::Pe => return Some(CommandProblem::OtherSystem { path, system: "Windows" }),
+            Program::MachO => return Some(CommandProblem::OtherSystem { path, system: "macOS (Mach-O)" }),
+            Program::Pe => return Some(CommandProblem::OtherSystem { path, system: "Windows (PE)" }),
             Program::Other => return None,
             Program::Script { interpreter, .. } => interpreter,
             Program::Elf(elf) => {
@@ -187,7 +187,7 @@ mod tests {
             ("/arm", "/arm is a program for linux/arm64, the image is for linux/amd64"),
             ("/32bit", "/32bit cannot be executed: it has no execute bit"),
             ("/app", "/app cannot be executed: it is a directory"),
-            ("/mac", "/mac is a program of macOS, not of Linux"),
+            ("/mac", "/mac is a program of macOS (Mach-O), not of Linux"),
             ("/script", ""),
             ("/orphan", "/orphan needs \"/usr/bin/python3\", which is not in the image"),
             ("/twice", "/orphan needs \"/usr/bin/python3\", which is not in the image"),
