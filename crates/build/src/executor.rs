@@ -490,7 +490,7 @@ impl Executor<'_, '_, '_> {
             let old = state.tree(this.store)?.clone();
             let (uid, gid) = match user.as_str() {
                 "" => (0, 0),
-                user => owner::resolve(user, &old, &this.contents)?,
+                user => owner::resolve_user(user, &old, &this.contents)?,
             };
             let place = TreePath::parse(path.as_bytes()).map_err(|source| StepError::Path { path, source })?;
             let (place, _) = old.resolve(&place, true)?;

@@ -43,12 +43,28 @@ pub(crate) fn resolve(text: &str, tree: &Tree, contents: &ContentSources<'_>) ->
     Ok((uid, gid))
 }
 
-/// The third field of the line whose first is `name`.
+/// Resolves the value of USER to the owner of what is made for that user: as `--chown`, but a name alone gives the
+/// user's own group.
+pub(crate) fn resolve_user(text: &str, tree: &Tree, contents: &ContentSources<'_>) -> Result<(u32, u32), StepError> {
+    let (uid, gid) = resolve(text, tree, contents)?;
+    if text.contains(':') || text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok((uid, gid));
+    }
+    let accounts = read(tree, contents, "/etc/passwd")?.unwrap_or_default();
+    Ok((uid, field_of(&accounts, text, 3).unwrap_or(gid)))
+}
+
+/// The number of the user or group `name`.
 fn number_of(accounts: &[u8], name: &str) -> Option<u32> {
+    field_of(accounts, name, 2)
+}
+
+/// A field, from 0, of the line whose first is `name`.
+fn field_of(accounts: &[u8], name: &str, field: usize) -> Option<u32> {
     accounts.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b':');
         (fields.next()? == name.as_bytes()).then_some(())?;
-        std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
+        std::str::from_utf8(fields.nth(field - 1)?).ok()?.trim_end().parse().ok()
     })
 }
 
@@ -103,6 +119,9 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(resolve(text, &tree, &contents).ok(), expected, "{text:?}");
         }
+        assert_eq!(resolve_user("www", &tree, &contents).ok(), Some((33, 99)));
+        assert_eq!(resolve_user("5", &tree, &contents).ok(), Some((5, 5)));
+        assert_eq!(resolve_user("www:staff", &tree, &contents).ok(), Some((33, 50)));
         assert!(resolve("root", &Tree::new(), &contents).is_err(), "no passwd file, no names");
     }
 }

@@ -18,7 +18,8 @@ use bedplate_image::{
     ContentSources, Owners, UnpackError, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_tree,
 };
 use bedplate_run::{
-    Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RunError, RuntimeConfig, Stream, Streams, probe_overlay, run,
+    Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RunError, RuntimeConfig, Stream, Streams, probe_overlay,
+    run,
 };
 use bedplate_store::{Lease, SnapshotOptions, StoreError};
 use bedplate_sys::CallError;
@@ -137,7 +138,8 @@ impl<'a> Runtime<'a> {
             Some(works) => works,
             None => {
                 let dir = self.directory()?;
-                let refused = probe_overlay(&dir, privilege.is_rootless(), OverlayVia::Auto).map_err(RuntimeError::Run)?;
+                let refused =
+                    probe_overlay(&dir, privilege.is_rootless(), OverlayVia::Auto).map_err(RuntimeError::Run)?;
                 if let Some(reason) = &refused {
                     tracing::debug!(reason, "no overlay can be had here; steps run in a copy");
                 }
@@ -263,7 +265,11 @@ fn placeholders(mount_points: &[MountPoint]) -> Result<Vec<TreePath>, RuntimeErr
 
 fn outcome(found: Difference, warnings: Vec<String>) -> RunOutcome {
     let left_out = found.left_out.iter().map(|left| {
-        format!("{:?} is left out: a layer cannot hold {}", left.path.to_string(), crate::executor::unholdable(left.reason))
+        format!(
+            "{:?} is left out: a layer cannot hold {}",
+            left.path.to_string(),
+            crate::executor::unholdable(left.reason)
+        )
     });
     RunOutcome { delta: found.delta, left_out: left_out.collect(), warnings }
 }
