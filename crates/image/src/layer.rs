@@ -24,6 +24,11 @@ use thiserror::Error;
 
 use crate::contents::{ContentError, Contents};
 
+/// How many bytes of holes one layer may hold as zeros. Layers are written without holes, as the specification asks; a
+/// sparse file of a terabyte takes some bytes of an archive and would fill every disk (`lastlog` of a large user ID is
+/// the innocent case).
+pub const MAX_HOLES: u64 = 16 << 30;
+
 /// Why a delta cannot be written as a layer.
 #[derive(Debug, Error)]
 pub enum LayerError {
@@ -60,6 +65,16 @@ pub enum LayerError {
         #[source]
         source: PathError,
     },
+    /// More bytes of holes than [`MAX_HOLES`].
+    #[error("entry \"{path}\" has {size} bytes with holes: a layer holds them as zeros, {limit} bytes of them at most")]
+    Holes {
+        /// The entry.
+        path: TreePath,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A hard link to what the same layer has not put before: extractors that unpack layers one by one refuse it.
     #[error("entry \"{path}\" is a hard link to \"{target}\", which its layer does not hold before it")]
     LinkTarget {
@@ -92,6 +107,17 @@ pub fn write_layer(
     epoch: Timestamp,
     sink: impl Write,
 ) -> Result<WrittenLayer, LayerError> {
+    write_within(delta, contents, epoch, sink, MAX_HOLES)
+}
+
+fn write_within(
+    delta: &Delta,
+    contents: &dyn Contents,
+    epoch: Timestamp,
+    sink: impl Write,
+    max_holes: u64,
+) -> Result<WrittenLayer, LayerError> {
+    let mut holes: u64 = 0;
     let mut writer = Writer::new(Hashing::new(sink));
     let mut index = IndexBuilder::new();
     let mut put: HashMap<&TreePath, &Metadata> = HashMap::with_capacity(delta.changes.len());
@@ -106,6 +132,11 @@ pub fn write_layer(
                 }
                 match entry.content() {
                     Some(content) => {
+                        holes = holes.saturating_add(content.size() - content.stored_size());
+                        if holes > max_holes {
+                            let (path, size) = (path.clone(), content.size());
+                            return Err(LayerError::Holes { path, size, limit: max_holes });
+                        }
                         let body = contents
                             .open(content)
                             .map_err(|source| LayerError::Content { path: path.clone(), source })?;
@@ -239,6 +270,23 @@ mod tests {
             let error = written(changes).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn holes_are_bounded() {
+        let sparse = |size| Content::sparse(bedplate_tree::Source::Memory([b'x'; 4].into()), size, vec![]).unwrap();
+        let with = |size| Delta {
+            changes: vec![
+                put("a", Entry::file(sparse(600), Metadata::default())),
+                put("b", Entry::file(sparse(size), Metadata::default())),
+            ],
+        };
+        let write = |size| {
+            write_within(&with(size), &ContentSources::new(), Timestamp::ZERO, io::sink(), 1000).map(|layer| layer.size)
+        };
+        assert_eq!(write(400).unwrap(), 2 * 512 + 1024 + 512 + 1024);
+        assert!(matches!(write(401), Err(LayerError::Holes { size: 401, limit: 1000, .. })));
+        assert!(matches!(write(u64::MAX), Err(LayerError::Holes { .. })));
     }
 
     #[test]
