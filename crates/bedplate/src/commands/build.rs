@@ -150,7 +150,7 @@ fn show(context: &Context, quiet: bool, kept: &mut Vec<u8>, event: &Event<'_>) {
             }
         }
         Event::Cached if !quiet => {
-            let _ = writeln!(stderr, "  CACHED");
+            let _ = writeln!(stderr, "  cached");
         }
         Event::Output(bytes) if !quiet => {
             let _ = stderr.write_all(bytes);
