@@ -1,6 +1,6 @@
 //! Where the bytes of files are found: layer streams, host directories, memory.
 //!
-//! A [`Content`](bedplate_tree::Content) says which part of which source holds a file's bytes; a [`Contents`]
+//! A [`Content`] says which part of which source holds a file's bytes; a [`Contents`]
 //! opens sources. All reads are by position (`pread`), bounded by the content's extents, and share no file offset,
 //! so that one open stream serves many threads.
 
