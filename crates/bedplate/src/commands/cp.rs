@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use bedplate_image::unpack::SkipReason;
 use bedplate_image::{Owners, UnpackOptions, unpack_tree, write_tree};
 use bedplate_sys::durable;
 use bedplate_sys::file::Kind as FileKind;
@@ -222,13 +223,19 @@ fn to_host(
         Some(name) => name.clone(),
         None => Name::new(b"inner")?,
     };
+    let selected = TreePath::root().join(&staged_name)?;
     let mut staged = Tree::new();
-    staged.graft(&TreePath::root().join(&staged_name)?, &rootfs.tree, &selection.path, edit)?;
+    staged.graft(&selected, &rootfs.tree, &selection.path, edit)?;
     let folder = Handle::open(&folder)?;
     let (temporary, staging) = durable::create_temp_dir(&folder, 0o700)?;
     let owners = if args.archive || userns::is_root() { Owners::Keep } else { Owners::One };
     let options = UnpackOptions { owners, ..UnpackOptions::default() };
     let done = unpack_tree(&staged, &rootfs.contents, &staging, &options).map_err(Failure::from).and_then(|report| {
+        let whole = |reason: &SkipReason| !matches!(reason, SkipReason::Xattr { .. } | SkipReason::OverlayXattr { .. });
+        if let Some(skipped) = report.skipped.iter().find(|skipped| skipped.path == selected && whole(&skipped.reason))
+        {
+            return Err(Failure::new(Kind::User, format!("{}: {}", selection.path, skipped.reason)));
+        }
         let from = match &name {
             Some(_) => staging,
             None => {
@@ -248,7 +255,7 @@ fn to_host(
     let report = done?;
     removed?;
     for skipped in &report.skipped {
-        context.warn(&format_args!("{} was left out: {:?}", skipped.path, skipped.reason));
+        context.warn(&format_args!("{} was left out: {}", skipped.path, skipped.reason));
     }
     Ok(report.bytes)
 }
