@@ -261,24 +261,26 @@ fn container_config(image: &Image, name: &str) -> Value {
         names.iter().map(|name| (name.clone(), json!({}))).collect::<Map<_, _>>().into()
     };
     let mut fields = Fields::default();
-    for (field, value) in [("Hostname", json!("")), ("Domainname", json!("")), ("User", json!(config.user))] {
-        fields.set(field, value);
-    }
+    // What Docker's older builder left of its containers in an image is shown, as Docker shows it.
+    let left = |field: &str, default: Value| config.other.get(field).cloned().unwrap_or(default);
+    fields.set("Hostname", left("Hostname", json!("")));
+    fields.set("Domainname", left("Domainname", json!("")));
+    fields.set("User", config.user.clone());
     for stream in ["AttachStdin", "AttachStdout", "AttachStderr"] {
-        fields.set(stream, false);
+        fields.set(stream, left(stream, json!(false)));
     }
     if !config.exposed_ports.is_empty() {
         fields.set("ExposedPorts", set(&config.exposed_ports));
     }
     for option in ["Tty", "OpenStdin", "StdinOnce"] {
-        fields.set(option, false);
+        fields.set(option, left(option, json!(false)));
     }
     fields.set("Env", list(&config.env));
     fields.set("Cmd", words(&config.cmd));
     if let Some(check) = &config.healthcheck {
         fields.set("Healthcheck", json!(check));
     }
-    fields.set("Image", name);
+    fields.set("Image", if name.is_empty() { left("Image", json!("")) } else { json!(name) });
     fields.set("Volumes", if config.volumes.is_empty() { Value::Null } else { set(&config.volumes) });
     fields.set("WorkingDir", config.working_dir.clone());
     fields.set("Entrypoint", words(&config.entrypoint));
