@@ -40,7 +40,8 @@ pub fn store_directory(
     what: &str,
     options: &DirectoryOptions<'_>,
 ) -> Result<(Layer, Vec<Warning>), ImportError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| ImportError::Directory { what: what.to_owned(), source };
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| ImportError::Directory { what: what.to_owned(), source };
     let root = Root::open(path).map_err(|error| failed(Box::new(error)))?;
     let leave = options.leave.and_then(|leave| below(path, leave));
     let choose = |entry: &TreePath, is_directory: bool| match () {

@@ -37,12 +37,7 @@ impl Layer {
 ///
 /// # Errors
 /// [`ImportError`]; nothing stays in the store.
-pub fn store_stream(
-    lease: &Lease,
-    mut source: impl Read,
-    what: &str,
-    mend_root: bool,
-) -> Result<Layer, ImportError> {
+pub fn store_stream(lease: &Lease, mut source: impl Read, what: &str, mend_root: bool) -> Result<Layer, ImportError> {
     let mut first = Vec::with_capacity(DETECT);
     (&mut source).take(DETECT as u64).read_to_end(&mut first).map_err(|error| ImportError::read(what, error))?;
     let compression = Compression::detect(&first);
