@@ -143,7 +143,7 @@ pub enum StepError {
         destination: String,
     },
     /// A directory would replace something else, or something else a directory.
-    #[error("cannot copy {found} over {there} \"/{path}\"")]
+    #[error("cannot copy {found} over {there} \"{path}\"")]
     TypeConflict {
         /// The place in the image.
         path: TreePath,
@@ -293,7 +293,7 @@ impl BuildError {
                 Some("import or load the image first; bedplate images lists what there is".to_owned())
             }
             StepError::TypeConflict { target: Some(target), path, .. } => {
-                Some(format!("\"/{path}\" is a symbolic link; copy to where it leads: {target:?}"))
+                Some(format!("\"{path}\" is a symbolic link; copy to where it leads: {target:?}"))
             }
             StepError::NotFound { ignored: true, .. } => Some("look into the ignore file".to_owned()),
             StepError::NoRuntime => Some("only COPY, ADD and the like work without one".to_owned()),
