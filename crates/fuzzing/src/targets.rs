@@ -35,6 +35,8 @@ pub const TARGETS: &[Target] = &[
     target("fetch_dns_reply", Shape::Bytes, bedplate_fetch::fuzz::dns_reply),
     target("fetch_texts", Shape::Text, bedplate_fetch::fuzz::texts),
     target("fetch_url", Shape::Text, bedplate_fetch::fuzz::url),
+    target("image_elf_sniff", Shape::Bytes, bedplate_image::fuzz::elf_sniff),
+    target("image_layer_apply", Shape::Tar, bedplate_image::fuzz::layer_apply),
     target("oci_documents", Shape::Text, bedplate_oci::fuzz::documents),
     target("oci_words", Shape::Text, bedplate_oci::fuzz::words),
     target("template_table", Shape::Text, bedplate_template::fuzz::table),

@@ -41,12 +41,13 @@ fn format() -> Result<(), Failure> {
 
 /// Lints with the same profile as everything else, so that build scripts are compiled once.
 fn clippy() -> Result<(), Failure> {
-    let args = ["clippy", "--release", "--workspace", "--all-targets", "--no-deps", "--", "-D", "warnings"];
+    let args =
+        ["clippy", "--release", "--workspace", "--all-targets", "--no-deps", "--keep-going", "--", "-D", "warnings"];
     step("cargo clippy -D warnings", cargo().args(args))
 }
 
 /// Documents with warnings denied, by `RUSTDOCFLAGS` alone: it leaves the flags of the link as they are.
 fn docs() -> Result<(), Failure> {
-    let args = ["doc", "--release", "--workspace", "--no-deps", "--document-private-items"];
+    let args = ["doc", "--release", "--workspace", "--no-deps", "--document-private-items", "--keep-going"];
     step("cargo doc -D warnings", cargo().args(args).env("RUSTDOCFLAGS", "-D warnings"))
 }

@@ -72,24 +72,27 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     } else {
         note_skip(&skips, "xtask::as_users: needs root to make plain users (and no --quick)")?;
     }
-    if let Err(failure) = fuzz::run(&["--seconds".to_owned(), FUZZ_SECONDS.to_owned()]) {
-        eprintln!("error: {failure}");
-        total.failed += 1;
-    } else {
-        total.passed += 1;
+    let built = |name: &str| artifacts.iter().find(|artifact| artifact.name == name && !artifact.test);
+    if let Some(driver) = built("bedplate-mutate") {
+        total.add(judged(fuzz::mutate(&driver.path, FUZZ_SECONDS, &[])));
     }
-    if let Some(binary) = artifacts.iter().find(|artifact| artifact.name == "bedplate" && !artifact.test) {
-        match docs::check(&binary.path) {
-            Ok(()) => total.passed += 1,
-            Err(failure) => {
-                eprintln!("error: {failure}");
-                total.failed += 1;
-            }
-        }
+    if let Some(binary) = built("bedplate") {
+        total.add(judged(docs::check(&binary.path)));
     }
     let skipped = print_skips(&skips)? + total.ignored;
     println!("{} passed, {} failed, {skipped} skipped", total.passed, total.failed);
     if total.failed == 0 { Ok(()) } else { Err(Failure::Tests { failed: total.failed }) }
+}
+
+/// One step that holds or fails, in the count.
+fn judged(outcome: Result<(), Failure>) -> Count {
+    match outcome {
+        Ok(()) => Count { passed: 1, ..Count::default() },
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            Count { failed: 1, ..Count::default() }
+        }
+    }
 }
 
 /// Runs the tests with leave to rewrite what they expect.
