@@ -260,7 +260,10 @@ impl Lease {
         let _moment = self.store.share_sweep()?;
         self.pin(&blob.digest)?;
         // Looked at again: a sweep may have come between.
-        Ok(disk::stat(&path)?.is_some_and(|found| found.is_file() && found.len() == blob.size))
+        let there = disk::stat(&path)?.is_some_and(|found| found.is_file() && found.len() == blob.size);
+        // Whoever put it may not have synced its name yet, and his image is not ours to wait for.
+        self.unsynced.fetch_or(there, Ordering::AcqRel);
+        Ok(there)
     }
 
     /// Gives a finished, synced file its place among the blobs.

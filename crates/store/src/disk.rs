@@ -251,6 +251,8 @@ pub(crate) mod record {
         Link(PathBuf, PathBuf),
         Remove(PathBuf),
         SyncDir(PathBuf),
+        /// Not a change: a command that ended here has promised its result.
+        Mark(String),
     }
 
     #[cfg(test)]
@@ -269,6 +271,12 @@ pub(crate) mod record {
                 log.push(op());
             }
         });
+    }
+
+    /// Notes that something was promised to the user.
+    #[cfg(test)]
+    pub(crate) fn mark(text: &str) {
+        note(|| Op::Mark(text.to_owned()));
     }
 
     /// Runs `body` and gives the changes that this thread made in it.

@@ -10,7 +10,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// A system call failed on a file of the store.
-    #[error(transparent)]
+    // Not transparent: the call must be found among the causes, for it decides whose matter an error is.
+    #[error("{0}")]
     Call(#[from] CallError),
 
     /// The directory holds something else.

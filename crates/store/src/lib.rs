@@ -25,6 +25,8 @@ mod containers;
 mod disk;
 mod error;
 mod fsck;
+#[doc(hidden)]
+pub mod fuzz;
 mod gc;
 mod images;
 mod layers;
@@ -32,6 +34,8 @@ mod layout;
 mod locks;
 mod names;
 mod open;
+#[cfg(test)]
+mod power_cut;
 mod snapshots;
 pub mod transfer;
 mod usage;

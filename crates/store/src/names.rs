@@ -29,6 +29,10 @@ pub(crate) fn name_of(entry: &Descriptor) -> Option<Reference> {
 }
 
 impl Names {
+    pub(crate) fn of(index: ImageIndex) -> Self {
+        Self { index }
+    }
+
     pub(crate) fn entries(&self) -> &[Descriptor] {
         &self.index.manifests
     }
@@ -140,9 +144,61 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use bedplate_oci::media_type;
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        /// Whatever is named and renamed: a name leads to what it was given last, no manifest is lost but by
+        /// removal, and none is listed without a name that has one.
+        #[test]
+        fn names_are_a_map_and_manifests_stay(steps in prop::collection::vec((0_u8..5, 0_usize..4, 0_usize..4), 0..40)) {
+            let mut names = Names { index: ImageIndex::new(Vec::new()) };
+            let mut model: BTreeMap<usize, usize> = BTreeMap::new();
+            let mut listed: std::collections::BTreeSet<usize> = std::collections::BTreeSet::new();
+            let manifests: Vec<Descriptor> = (0..4).map(|i| manifest(&i.to_string())).collect();
+            for (what, tag, image) in steps {
+                let tagged = name(&format!("n:{tag}"));
+                match what {
+                    0 | 1 => {
+                        names.set(&tagged, &manifests[image]);
+                        model.insert(tag, image);
+                        listed.insert(image);
+                    }
+                    2 => {
+                        names.add_unnamed(&manifests[image]);
+                        listed.insert(image);
+                    }
+                    3 => {
+                        names.remove(&tagged);
+                        if let Some(old) = model.remove(&tag)
+                            && !model.values().any(|image| *image == old)
+                        {
+                            listed.remove(&old);
+                        }
+                    }
+                    _ => {
+                        names.remove_manifest(&manifests[image].digest);
+                        model.retain(|_, other| *other != image);
+                        listed.remove(&image);
+                    }
+                }
+                for tag in 0..4 {
+                    let found = names.get(&name(&format!("n:{tag}"))).map(|entry| entry.digest);
+                    prop_assert_eq!(found, model.get(&tag).map(|image| manifests[*image].digest));
+                }
+                for (image, manifest) in manifests.iter().enumerate() {
+                    prop_assert_eq!(names.has(&manifest.digest), listed.contains(&image));
+                    let entries = names.entries().iter().filter(|entry| entry.digest == manifest.digest).count();
+                    let named = model.values().filter(|other| **other == image).count();
+                    prop_assert_eq!(entries, named.max(usize::from(listed.contains(&image))));
+                }
+            }
+        }
+    }
 
     fn manifest(text: &str) -> Descriptor {
         Descriptor::of(media_type::MANIFEST, text.as_bytes())

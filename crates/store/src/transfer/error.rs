@@ -12,7 +12,7 @@ use crate::error::StoreError;
 #[derive(Debug, Error)]
 pub enum TransferError {
     /// The store failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The archive cannot be written.
     #[error("cannot write the archive")]
@@ -170,6 +170,20 @@ pub enum TransferError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+impl TransferError {
+    /// Tells whether the input's bytes are at fault.
+    #[must_use]
+    pub fn is_input_error(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_input_error(),
+            Self::Write { .. } | Self::NothingToSave | Self::NoImage { .. } | Self::NotALayout { .. } => false,
+            // What its reader says decides.
+            Self::Read { .. } => false,
+            _ => true,
+        }
+    }
 }
 
 fn wanted(platform: &Option<Platform>) -> String {

@@ -18,3 +18,5 @@ pub use save::{Saved, save};
 
 #[doc(hidden)]
 pub use docker_archive::fuzz_manifest;
+
+pub(crate) use pieces::relative as link_target;

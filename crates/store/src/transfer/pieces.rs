@@ -208,7 +208,7 @@ pub(super) fn blob_name(digest: &Digest) -> String {
 }
 
 /// The place in the archive that a symbolic link leads to; `None` where it leads out.
-fn relative(link: &TreePath, target: &[u8]) -> Option<TreePath> {
+pub(crate) fn relative(link: &TreePath, target: &[u8]) -> Option<TreePath> {
     let mut parts: Vec<&[u8]> = link.as_bytes().split(|b| *b == b'/').collect();
     parts.pop();
     if target.starts_with(b"/") {
