@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use bedplate_store::StoreError;
+use bedplate_store::transfer::TransferError;
+use bedplate_sys::CallError;
 use clap::error::ErrorKind;
 
 /// Whose matter an error is; decides the exit status.
@@ -169,12 +172,17 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
     let mut kind = Kind::User;
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            kind = match error.kind() {
+        let answer = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if let Some(answer) = answer.or_else(|| error.downcast_ref::<CallError>().map(CallError::kind)) {
+            kind = match answer {
                 io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => Kind::User,
                 io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Kind::Input,
                 _ => Kind::Environment,
             };
+        } else if error.downcast_ref::<StoreError>().is_some_and(StoreError::is_input_error)
+            || error.downcast_ref::<TransferError>().is_some_and(TransferError::is_input_error)
+        {
+            kind = Kind::Input;
         } else if error.is::<bedplate_oci::JsonError>() || error.is::<bedplate_archive::tar::TarError>() {
             kind = Kind::Input;
         }
@@ -187,8 +195,9 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
 fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return match error.kind() {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if let Some(kind) = kind.or_else(|| error.downcast_ref::<CallError>().map(CallError::kind)) {
+            return match kind {
                 io::ErrorKind::StorageFull => Some("free some space, or name another place with --root".into()),
                 io::ErrorKind::ReadOnlyFilesystem => Some("name a place that can be written with --root".into()),
                 _ => None,
@@ -224,6 +233,25 @@ mod tests {
              hint: free some space, or name another place with --root\n"
         );
         assert_eq!(failure.exit_status(), 69);
+    }
+
+    #[test]
+    fn whose_matter_an_error_of_the_store_is() {
+        use bedplate_sys::Errno;
+        let call = |errno| StoreError::Call(CallError::new("write(\"x\")", errno));
+        let digest = bedplate_oci::Digest::of(b"");
+        let cases = [
+            (Failure::from(call(Errno::NOSPC)), 69, true),
+            (Failure::from(TransferError::Store(call(Errno::ROFS))), 69, true),
+            (Failure::from(call(Errno::IO)), 69, false),
+            (Failure::from(StoreError::WrongDigest { what: "x".into(), expected: digest, found: digest }), 65, false),
+            (Failure::from(TransferError::NotAnImage { what: "x".into() }), 65, false),
+            (Failure::from(StoreError::NoSuchImage { wanted: "x".into(), near: vec![] }), 1, false),
+            (Failure::from(TransferError::NothingToSave), 1, false),
+        ];
+        for (failure, status, hinted) in cases {
+            assert_eq!((failure.exit_status(), failure.hint.is_some()), (status, hinted), "{}", failure.render());
+        }
     }
 
     #[test]
