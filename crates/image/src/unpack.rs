@@ -196,7 +196,9 @@ impl std::fmt::Display for SkipReason {
             Self::Device => f.write_str("only root may make a device"),
             Self::WhiteoutDevice => f.write_str("an overlay would take a device 0:0 for a whiteout"),
             Self::Socket => f.write_str("a socket is no file of an image"),
-            Self::Xattr { name } => write!(f, "extended attribute {:?} cannot be set here", String::from_utf8_lossy(name)),
+            Self::Xattr { name } => {
+                write!(f, "extended attribute {:?} cannot be set here", String::from_utf8_lossy(name))
+            }
             Self::OverlayXattr { name } => {
                 write!(f, "extended attribute {:?} would pose as part of an overlay", String::from_utf8_lossy(name))
             }
