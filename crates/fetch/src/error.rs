@@ -194,6 +194,30 @@ impl FetchError {
             _ => false,
         }
     }
+
+    /// Whether what came is not what was expected: malformed, of another size, or with another digest.
+    #[must_use]
+    pub fn is_input_error(&self) -> bool {
+        matches!(
+            self,
+            Self::Digest { .. }
+                | Self::Size { .. }
+                | Self::TooLarge { .. }
+                | Self::Changed { .. }
+                | Self::Protocol { .. }
+        )
+    }
+
+    /// Whether the network, a server or a proxy failed, rather than that the address was wrong.
+    #[must_use]
+    pub fn is_network_error(&self) -> bool {
+        match self {
+            Self::Tls { .. } | Self::Proxy { .. } => true,
+            // A name that does not exist is more likely misspelt.
+            Self::Resolve { source, .. } => source.is_transient(),
+            other => other.is_transient(),
+        }
+    }
 }
 
 /// What a [`FetchError::Timeout`] was waiting for.

@@ -82,6 +82,8 @@ fn refuses_what_is_not_expected() {
                 let text = message(&error);
                 assert!(!expected.is_empty() && text.contains(expected), "{path} {size:?} {max_size}: {text}");
                 assert!(text.starts_with(&format!("GET {}", server.url(path))), "{text}");
+                // What came short may come whole the next time.
+                assert_eq!(error.is_input_error(), !error.is_transient(), "{text}");
             }
         }
         assert!(sink.len() as u64 <= max_size);
