@@ -460,6 +460,12 @@ fn a_full_disk() {
     let big = sandbox
         .write("big.tar", Tar::new().file("big", 0o644, bedplate_testkit::Random::new(3).bytes(4 << 20)).finish());
     let small = sandbox.write("small.tar", hello_tar());
+    let elsewhere = crate::kit::sandbox();
+    elsewhere.bedplate(["import", big.to_str().unwrap(), "big"]).ok();
+    let saved = sandbox.path("saved.tar");
+    elsewhere.bedplate(["save", "-o", saved.to_str().unwrap(), "big"]).ok();
+    sandbox.write("ctx/big", bedplate_testkit::Random::new(4).bytes(4 << 20));
+    sandbox.write("ctx/Dockerfile", "FROM scratch\nCOPY big /big\n");
     let program = bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"));
     let line = format!(
         "mount -t tmpfs -o size=2m none {disk} || exit 99
@@ -471,9 +477,22 @@ fn a_full_disk() {
          [ \"$(find {disk}/store/tmp -type f | wc -l)\" = 0 ] || exit 95
          [ \"$($B images -q | wc -l)\" = 1 ] || exit 94
          $B import {small} again >/dev/null || exit 93
+         $B load -i {saved} 2>>{disk}-err && exit 92
+         (cd {work}/ctx && $B build -q . 2>>{disk}-err) && exit 91
+         $B save -o {disk}/out.tar again && rm {disk}/out.tar || exit 90
+         head -c 4m /dev/zero >{disk}/fill 2>/dev/null
+         $B save -o {disk}/out.tar again 2>>{disk}-err && exit 89
+         [ ! -e {disk}/out.tar ] || exit 88
+         $B images -q >/dev/null || exit 87
+         rm {disk}/fill
+         $B fsck || exit 86
+         [ \"$(find {disk}/store/tmp -type f | wc -l)\" = 0 ] || exit 85
+         [ \"$($B images -q | wc -l)\" = 1 ] || exit 84
          exit 0",
         disk = disk.display(),
         small = small.display(),
+        saved = saved.display(),
+        work = sandbox.work().display(),
         big = big.display(),
         program = program.display()
     );

@@ -117,3 +117,23 @@ fn files_are_copied_out_of_an_image() {
     assert!(!sandbox.path("no").exists());
     sandbox.bedplate(["cp", "absent:/d", &at("no")]).fails().says("absent");
 }
+
+#[test]
+fn extended_attributes_and_capabilities_are_kept() {
+    let sandbox = sandbox();
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let tar = Tar::new()
+        .pax(&[("SCHILY.xattr.security.capability", &capability), ("SCHILY.xattr.user.note", b"with \0 and \n")])
+        .file("ping", 0o755, "x")
+        .finish();
+    import(&sandbox, &tar, &["-", "x"]);
+    let holds = |bytes: &[u8]| {
+        let key = [b"SCHILY.xattr.security.capability=".as_slice(), &capability].concat();
+        bytes.windows(key.len()).any(|window| window == key)
+            && bytes.windows(35).any(|window| window.starts_with(b"SCHILY.xattr.user.note=with \0 and \n"))
+    };
+    assert!(holds(&sandbox.bedplate(["export", "x"]).ok().stdout), "in an export");
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY --from=x /ping /bin/ping\n");
+    sandbox.bedplate(["build", "-t", "y", "."]).ok();
+    assert!(holds(&sandbox.bedplate(["export", "y"]).ok().stdout), "through COPY --from");
+}

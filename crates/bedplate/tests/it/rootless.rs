@@ -164,3 +164,31 @@ fn owners_of_a_layer_do_not_depend_on_who_builds() {
     let text = oracle::expect(oracle::command("tar").args(["--numeric-owner", "-tvf"]).arg(file));
     assert!(text.lines().any(|line| line.contains(" 70000/80000 ") && line.ends_with('a')), "{text}");
 }
+
+#[test]
+fn ids_outside_the_range_are_explained() {
+    let test = "rootless::ids_outside_the_range";
+    if !can_run(test) {
+        return;
+    }
+    let sandbox = sandbox();
+    let file = bedplate_testkit::Entry {
+        path: b"var-mail",
+        uid: 0,
+        gid: 70_008,
+        data: b"x",
+        ..bedplate_testkit::Entry::default()
+    };
+    let hello = program::hello(program::Machine::host());
+    let tar = bedplate_testkit::Tar::new().file("hello", 0o755, hello).entry(&file).finish();
+    import(&sandbox, &tar, &["-c", "CMD [\"/hello\"]", "-", "x"]);
+    let outcome = sandbox.bedplate(["run", "--rm", "x"]).run();
+    if privilege::current() == privilege::Privilege::SubuidRange {
+        assert_eq!(outcome.status, Some(125), "{outcome}");
+        outcome.says("var-mail").says("hint: group 70008 is outside the 65536 IDs mapped").says("/etc/subgid");
+    } else {
+        // Root may own files by any number; with one uid all files are that user's.
+        assert_eq!(outcome.text(), program::GREETING.trim_end(), "{outcome}");
+    }
+    fsck(&sandbox);
+}

@@ -547,3 +547,122 @@ fn without_rm_the_container_is_kept_by_name() {
     fsck(&sandbox);
     sandbox.bedplate(["run", "--name", "-bad name", "box", "true"]).ends(125);
 }
+
+#[test]
+fn an_image_of_many_layers() {
+    let Some(sandbox) = box_sandbox("run::an_image_of_many_layers") else { return };
+    // More than mount(2) has room for in its one page of options.
+    let copies: String = (0..140).map(|number| format!("COPY a /f{number}\n")).collect();
+    sandbox.write("a", "a");
+    sandbox.write("Dockerfile", format!("FROM box\n{copies}"));
+    sandbox.bedplate(["build", "-t", "many", "."]).ok();
+    let run = |line: &str| sandbox.bedplate(["run", "--rm", "many", "sh", "-c", line]).ok().text();
+    assert_eq!(run("ls -d /f* | wc -l").trim(), "140");
+    sandbox.write("Dockerfile", "FROM many\nRUN rm /f7 && touch /g\n");
+    sandbox.bedplate(["build", "-t", "many", "."]).ok();
+    assert_eq!(run("ls -d /f* /g | wc -l").trim(), "140");
+    fsck(&sandbox);
+}
+
+#[test]
+fn odd_places_of_a_store() {
+    if !can_run("run::odd_places_of_a_store") {
+        return;
+    }
+    let sandbox = sandbox();
+    // What mount options and paths with colons could trip over.
+    for name in ["with space", "a:b,c", "back\\slash", "quote\"'", "tab\tx", "ünï", "-dash", "new\nline"] {
+        let folder = sandbox.path(name);
+        std::fs::create_dir(&folder).unwrap();
+        for root in [folder.as_os_str(), std::ffi::OsStr::new(".")] {
+            let at = |words: &[&str]| sandbox.bedplate(words).env("BEDPLATE_ROOT", root).folder(&folder);
+            at(&["import", "-c", "CMD [\"/hello\"]", "-", "x"]).stdin(hello_tar()).ok();
+            assert_eq!(at(&["run", "--rm", "x"]).ok().text(), program::GREETING.trim_end(), "{name:?}");
+            at(&["fsck"]).ok();
+        }
+    }
+}
+
+#[test]
+fn nothing_stays_behind() {
+    let test = "run::nothing_stays_behind";
+    let Some(sandbox) = box_sandbox(test) else { return };
+    let mounts = || {
+        std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().filter(|line| line.contains("/bp-")).count()
+    };
+    let before = mounts();
+    // A number of seconds that no one else sleeps, as the mark of this test's process.
+    let mark = format!("9{}", std::process::id());
+    let sleepers = || {
+        let mut found = 0;
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let text = String::from_utf8_lossy(&line).into_owned();
+            found += usize::from(text.starts_with("sleep\0") && text.contains(&mark));
+        }
+        found
+    };
+    for options in [&[][..], &["--init"]] {
+        let mut words = vec!["run", "--rm"];
+        words.extend_from_slice(options);
+        words.extend(["box", "sleep", &mark]);
+        let mut child = sandbox.bedplate(words).start();
+        let begin = std::time::Instant::now();
+        while sleepers() == 0 {
+            assert!(begin.elapsed().as_secs() < 20, "the container does not start");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let begin = std::time::Instant::now();
+        while sleepers() > 0 {
+            assert!(begin.elapsed().as_secs() < 5, "a killed bedplate leaves its container running: {options:?}");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+    assert_eq!(mounts(), before, "mounts stay on the machine");
+    fsck(&sandbox);
+    sandbox.bedplate(["prune", "-f"]).ok();
+    assert!(list(&sandbox.store().join("containers")).is_empty());
+}
+
+#[test]
+fn a_tree_with_everything_is_unpacked() {
+    let test = "run::a_tree_with_everything";
+    let Some(sandbox) = probe_sandbox(test) else { return };
+    let mut items = bedplate_testkit::generate::items(&bedplate_testkit::generate::Spec::everything(21));
+    for item in &mut items {
+        item.owner = (item.owner.0 % 60_000, item.owner.1 % 60_000);
+    }
+    let tar = bedplate_testkit::generate::to_tar(&items);
+    let probe = std::fs::read(bedplate_testkit::probe::build().unwrap()).unwrap();
+    let end = Tar::new().file("probe", 0o755, probe).finish();
+    import(&sandbox, &[&tar[..tar.len() - 1024], &end].concat(), &["-", "x"]);
+    let text = sandbox.bedplate(["run", "--rm", "x", "/probe", "list", "/"]).ok().text();
+    let real = privilege::current() != privilege::Privilege::OneUid;
+    for item in
+        items.iter().filter(|item| !item.path.contains(&b'/') && item.path.iter().all(u8::is_ascii_alphanumeric))
+    {
+        use bedplate_testkit::generate::Content;
+        let name = String::from_utf8_lossy(&item.path).into_owned();
+        let Some(line) = text.lines().find(|line| line.split(' ').next() == Some(&name)) else {
+            // Only root may make a device.
+            assert!(
+                matches!(item.content, Content::Device { .. }) && !privilege::is_root(),
+                "{name} is missing: {text}"
+            );
+            continue;
+        };
+        let words: Vec<&str> = line.split(' ').collect();
+        let mode = u32::from_str_radix(words[1], 8).unwrap();
+        if !matches!(item.content, Content::Symlink { .. }) {
+            assert_eq!(mode & 0o7777, item.mode, "{line}");
+        }
+        if real {
+            assert_eq!(words[2], format!("{}:{}", item.owner.0, item.owner.1), "{line}");
+        }
+        if let Content::File { size, .. } = item.content {
+            assert_eq!(words[3], size.to_string(), "{line}");
+        }
+    }
+}
