@@ -23,6 +23,9 @@ use crate::error::StoreError;
 use crate::locks::{Hold, LockGuard};
 use crate::open::Store;
 
+/// Bytes of a blob after which the disk is set to work: large enough for it to write in one go.
+const WRITEBACK: u64 = 8 * 1024 * 1024;
+
 impl Store {
     /// Where a blob lies, or would lie, in this store.
     #[must_use]
@@ -180,7 +183,7 @@ impl Lease {
 
     fn writer(&self, hasher: Option<Hasher>) -> Result<BlobWriter, StoreError> {
         let file = NewFile::create(self.scratch(), disk::FILE_MODE)?;
-        Ok(BlobWriter { file, hasher, buffer: Vec::new(), length: 0 })
+        Ok(BlobWriter { file, hasher, buffer: Vec::new(), length: 0, written: 0, started: 0 })
     }
 
     /// Adds bytes at hand; adding them again changes nothing.
@@ -314,6 +317,9 @@ pub struct BlobWriter {
     hasher: Option<Hasher>,
     buffer: Vec<u8>,
     length: u64,
+    /// Bytes handed to the kernel, and how many of them it was asked to write to the disk.
+    written: u64,
+    started: u64,
 }
 
 impl BlobWriter {
@@ -373,7 +379,14 @@ impl BlobWriter {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        Ok(self.file.append(bytes)?)
+        self.file.append(bytes)?;
+        self.written += bytes.len() as u64;
+        if self.written - self.started >= WRITEBACK {
+            // The disk works while the next bytes are read and hashed: else all of it would wait for the fsync.
+            bedplate_sys::durable::start_writeback(self.file.file(), self.started, self.written - self.started);
+            self.started = self.written;
+        }
+        Ok(())
     }
 
     /// The file with all bytes written, for a place of its own.
