@@ -1,30 +1,26 @@
 //! A whole build: stages in order, each instruction carried out.
 
-use bedplate_dockerfile::ignore::Ignore;
 use bedplate_dockerfile::{
-    Add, Copy, Escape, Heredoc, Instruction, Network, Node, Position, Program, Run, Scope, Security, Source, Word,
-    expand, parse_trigger,
+    Escape, Instruction, Network, Node, Position, Program, Run, Scope, Security, Word, parse_trigger,
 };
 use bedplate_image::command::check_command;
-use bedplate_image::config_edit::{join_workdir, shell_of};
+use bedplate_image::config_edit::shell_of;
 use bedplate_image::instruction::config_change;
 use bedplate_image::{ConfigChange, ConfigEditor, ContentSources};
 use bedplate_oci::{Created, Digest, ImageConfig, Platform, Reference, SCRATCH, annotation, to_json};
 use bedplate_store::{Image, Lease, Store};
-use bedplate_tree::{Content, Delta, Entry, Metadata, Timestamp, Tree, TreePath, diff};
+use bedplate_tree::{Content, Delta, Metadata, Timestamp, Tree, TreePath, diff};
 
-use crate::add::{self, expand_fault};
+use crate::add::expand_fault;
 use crate::cache::{self, KeyBuilder};
-use crate::context::{BuildContext, Streams, View};
-use crate::copy::{Destination, Item, Rules, Times, copy, make_directories};
+use crate::context::{BuildContext, Streams};
+use crate::copy::make_directories;
 use crate::error::{BuildError, Step, StepError};
 use crate::hashes::Hashes;
-use crate::mode::ModeChange;
 use crate::request::{Event, Observer, Remark, Request};
 use crate::scope::Globals;
-use crate::select::{Found, SourcePattern};
 use crate::stage::StageState;
-use crate::step_run::{CommandFailure, RunMount, RunStep, Runner};
+use crate::step_run::{RunMount, RunStep, Runner};
 use crate::{history, owner, plan};
 
 /// How deeply stages may be begun in the midst of others: only triggers of a base name stages that late.
@@ -107,24 +103,17 @@ enum Base {
     Image { name: String, platform: Option<Platform> },
 }
 
-/// Where COPY takes its files from.
-enum Origin {
-    Context,
-    Stage(usize),
-    Image(Box<Image>),
-}
-
-struct Executor<'a, 'o, 'r> {
-    request: &'a Request<'a>,
-    lease: &'a Lease,
-    store: &'a Store,
-    context: &'a BuildContext,
-    contents: ContentSources<'a>,
-    hashes: Hashes,
-    streams: Streams,
+pub(crate) struct Executor<'a, 'o, 'r> {
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) lease: &'a Lease,
+    pub(crate) store: &'a Store,
+    pub(crate) context: &'a BuildContext,
+    pub(crate) contents: ContentSources<'a>,
+    pub(crate) hashes: Hashes,
+    pub(crate) streams: Streams,
     globals: Globals,
     platform: Platform,
-    done: Vec<Option<StageState>>,
+    pub(crate) done: Vec<Option<StageState>>,
     bases: Vec<Option<Base>>,
     depth: usize,
     runner: Option<&'a mut (dyn Runner + 'r)>,
@@ -134,11 +123,11 @@ struct Executor<'a, 'o, 'r> {
 
 /// A place in the Dockerfile whose step is being done.
 #[derive(Clone)]
-struct At {
-    position: Position,
-    text: String,
-    trigger: bool,
-    escape: Escape,
+pub(crate) struct At {
+    pub(crate) position: Position,
+    pub(crate) text: String,
+    pub(crate) trigger: bool,
+    pub(crate) escape: Escape,
 }
 
 impl At {
@@ -159,40 +148,21 @@ fn in_one_line(text: &str) -> String {
     line
 }
 
-/// The flags of COPY and ADD with their variables expanded.
-struct Flags {
-    chown: Option<String>,
-    chmod: Option<String>,
-    mode: Option<ModeChange>,
-    exclude: Vec<String>,
-    ignore: Ignore,
-    link: bool,
-    parents: bool,
-}
-
-/// A source as it goes into a tree.
-enum Part {
-    /// Something found in a tree, by the number of the tree.
-    Found { tree: usize, found: Found, archive: bool },
-    /// A file made of bytes at hand or downloaded: alone in a tree of its own.
-    File { tree: usize, name: Vec<u8>, archive: Option<Content> },
-}
-
 impl Executor<'_, '_, '_> {
-    fn remark(&mut self, remark: Remark) {
+    pub(crate) fn remark(&mut self, remark: Remark) {
         if !self.remarks.contains(&remark) {
             (self.observer)(Event::Remark(&remark));
             self.remarks.push(remark);
         }
     }
 
-    fn undefined(&mut self, position: Position, names: Vec<String>) {
+    pub(crate) fn undefined(&mut self, position: Position, names: Vec<String>) {
         for name in names {
             self.remark(Remark::Undefined { position, name });
         }
     }
 
-    fn word(&mut self, word: &Word, escape: Escape, scope: &dyn Scope) -> Result<String, StepError> {
+    pub(crate) fn word(&mut self, word: &Word, escape: Escape, scope: &dyn Scope) -> Result<String, StepError> {
         let expansion = word.expand(escape, scope).map_err(|source| expand_fault(word, source))?;
         self.undefined(word.position(), expansion.undefined);
         Ok(expansion.text)
@@ -225,7 +195,7 @@ impl Executor<'_, '_, '_> {
         Ok(())
     }
 
-    fn from_at(&self, index: usize) -> At {
+    fn base_at(&self, index: usize) -> At {
         let node = &self.request.dockerfile.stages[index].node;
         At {
             position: node.span.start,
@@ -244,7 +214,7 @@ impl Executor<'_, '_, '_> {
             if !needed[index] {
                 continue;
             }
-            let base = self.base(index).map_err(|error| self.from_at(index).failed(error))?;
+            let base = self.base(index).map_err(|error| self.base_at(index).failed(error))?;
             if let Base::Stage(other) = base {
                 needed[other] = true;
             }
@@ -289,7 +259,7 @@ impl Executor<'_, '_, '_> {
         Ok(Base::Image { name, platform })
     }
 
-    fn image(&self, name: &str, platform: Option<&Platform>, before: usize) -> Result<Image, StepError> {
+    pub(crate) fn image(&self, name: &str, platform: Option<&Platform>, before: usize) -> Result<Image, StepError> {
         self.store.resolve_for(name, platform).map_err(|source| StepError::Image {
             name: name.to_owned(),
             near: self.request.dockerfile.nearest_stage(name, before).map(str::to_owned),
@@ -319,8 +289,8 @@ impl Executor<'_, '_, '_> {
                 if let Some(wanted) = platform
                     && !wanted.matches(&image.config.platform)
                 {
-                    let found = image.config.platform.clone();
-                    self.remark(Remark::Platform { position, found, wanted });
+                    let found = Box::new(image.config.platform.clone());
+                    self.remark(Remark::Platform { position, found, wanted: Box::new(wanted) });
                 }
                 let mut config = image.config.clone();
                 FOREIGN_KEYS.iter().for_each(|key| {
@@ -344,7 +314,7 @@ impl Executor<'_, '_, '_> {
     }
 
     /// Builds a stage that turns out to be needed now.
-    fn needs(&mut self, index: usize) -> Result<(), StepError> {
+    pub(crate) fn needs(&mut self, index: usize) -> Result<(), StepError> {
         if self.done[index].is_some() {
             return Ok(());
         }
@@ -367,7 +337,7 @@ impl Executor<'_, '_, '_> {
         let stage = &self.request.dockerfile.stages[index];
         let label = plan::label(index, stage);
         let count = stage.instructions.len() + 1;
-        let from = self.from_at(index);
+        let from = self.base_at(index);
         (self.observer)(Event::Step { stage: &label, number: 1, count, text: &from.text });
         let mut state = self.begin(index, from.position).map_err(|error| from.failed(error))?;
         for expression in state.editor.take_on_build() {
@@ -414,7 +384,7 @@ impl Executor<'_, '_, '_> {
                 Ok(())
             }
             Instruction::Copy(copy) => self.copy(state, index, copy, at),
-            Instruction::Add(add) => self.add(state, index, add, at),
+            Instruction::Add(add) => self.add(state, add, at),
             Instruction::Run(run) => self.run(state, run, at),
             _ => {
                 let translated = config_change(instruction, at.escape, &state.scope())?;
@@ -439,7 +409,7 @@ impl Executor<'_, '_, '_> {
     }
 
     /// Adds the layer of a step: from the cache, or made now.
-    fn layer(
+    pub(crate) fn layer(
         &mut self,
         state: &mut StageState,
         key: Digest,
@@ -464,7 +434,7 @@ impl Executor<'_, '_, '_> {
     }
 
     /// The changes from the stage's tree to another.
-    fn changes(&mut self, old: &Tree, new: &Tree, position: Position) -> Delta {
+    pub(crate) fn changes(&mut self, old: &Tree, new: &Tree, position: Position) -> Delta {
         // Contents in different places count as different: what a step puts is in its layer, whatever lay there before.
         let differ = &mut |_: &Content, _: &Content| Ok::<_, std::convert::Infallible>(false);
         let Ok(found) = diff(old, new, differ);
@@ -499,397 +469,6 @@ impl Executor<'_, '_, '_> {
             make_directories(&mut new, &place, &metadata)?;
             Ok(this.changes(&old, &new, Position::START))
         })
-    }
-
-    fn flags(
-        &mut self,
-        state: &StageState,
-        at: &At,
-        chown: Option<&Word>,
-        chmod: Option<&Word>,
-        exclude: &[Word],
-    ) -> Result<Flags, StepError> {
-        let scope = state.clone_scope();
-        let mut text = |word: Option<&Word>| -> Result<Option<String>, StepError> {
-            let text = word.map(|word| self.word(word, at.escape, &scope)).transpose()?;
-            Ok(text.filter(|text| !text.is_empty()))
-        };
-        let (chown, chmod) = (text(chown)?, text(chmod)?);
-        let mode = chmod.as_deref().map(ModeChange::parse).transpose()?;
-        let exclude = exclude.iter().map(|word| self.word(word, at.escape, &scope)).collect::<Result<Vec<_>, _>>()?;
-        let ignore = Ignore::from_patterns(exclude.iter().map(String::as_str))
-            .map_err(|source| StepError::Pattern { pattern: exclude.join(" "), source: Box::new(source) })?;
-        Ok(Flags { chown, chmod, mode, exclude, ignore, link: false, parents: false })
-    }
-
-    fn destination(&mut self, state: &StageState, word: &Word, at: &At) -> Result<(Destination, String), StepError> {
-        let text = self.word(word, at.escape, &state.clone_scope())?;
-        let directory =
-            matches!(text.as_str(), "" | "." | "..") || ["/", "/.", "/.."].iter().any(|end| text.ends_with(end));
-        let path = join_workdir(&state.editor.config().config.working_dir, &text);
-        Ok((Destination { path, directory }, text))
-    }
-
-    fn heredoc(&mut self, state: &StageState, heredoc: &Heredoc) -> Result<Vec<u8>, StepError> {
-        let content = heredoc.content();
-        if !heredoc.expand {
-            return Ok(content.into_owned().into_bytes());
-        }
-        let found = expand::expand_heredoc(&content, &state.clone_scope()).map_err(|source| StepError::Expand {
-            position: heredoc.position,
-            word: format!("<<{}", heredoc.name),
-            source,
-        })?;
-        self.undefined(heredoc.position, found.undefined);
-        Ok(found.text.into_bytes())
-    }
-
-    fn copy(&mut self, state: &mut StageState, index: usize, copy: &Copy, at: &At) -> Result<(), StepError> {
-        let mut flags = self.flags(state, at, copy.chown.as_ref(), copy.chmod.as_ref(), &copy.exclude)?;
-        (flags.link, flags.parents) = (copy.link, copy.parents);
-        let origin = match &copy.from {
-            None => Origin::Context,
-            Some(word) => self.origin(index, word.as_str())?,
-        };
-        let (destination, shown) = self.destination(state, &copy.destination, at)?;
-        let from = copy.from.as_ref().map(|word| word.as_str().to_owned());
-        let mut words = Vec::new();
-        let mut sources = Vec::new();
-        for source in &copy.sources {
-            match source {
-                Source::Path(word) => {
-                    let text = self.word(word, at.escape, &state.clone_scope())?;
-                    words.push(text.clone());
-                    sources.push(Wanted::Path(SourcePattern::new(&text, copy.parents)));
-                }
-                Source::Heredoc(heredoc) => {
-                    words.push(format!("<<{}", heredoc.name));
-                    sources.push(Wanted::Bytes(heredoc.name.clone(), self.heredoc(state, heredoc)?));
-                }
-            }
-        }
-        let shown_flags = [
-            ("from", from.as_deref()),
-            ("chown", flags.chown.as_deref()),
-            ("chmod", flags.chmod.as_deref()),
-            ("link", copy.link.then_some("true")),
-            ("parents", copy.parents.then_some("true")),
-        ];
-        let text = history::of_files("COPY", &shown_flags, &words, &shown);
-        self.files(state, index, &origin, &sources, &destination, &flags, text, at, false)
-    }
-
-    fn add(&mut self, state: &mut StageState, index: usize, add: &Add, at: &At) -> Result<(), StepError> {
-        let mut flags = self.flags(state, at, add.chown.as_ref(), add.chmod.as_ref(), &add.exclude)?;
-        flags.link = add.link;
-        let (destination, shown) = self.destination(state, &add.destination, at)?;
-        let checksum = match &add.checksum {
-            None => None,
-            Some(word) => Some(self.word(word, at.escape, &state.clone_scope())?).filter(|text| !text.is_empty()),
-        };
-        let digest = checksum.as_deref().map(add::checksum).transpose()?;
-        let mut words = Vec::new();
-        let mut sources = Vec::new();
-        for source in &add.sources {
-            match source {
-                Source::Path(word) => {
-                    let text = self.word(word, at.escape, &state.clone_scope())?;
-                    words.push(text.clone());
-                    sources.push(match add::kind_of(&text) {
-                        add::Kind::Path => Wanted::Path(SourcePattern::new(&text, false)),
-                        add::Kind::Url => Wanted::Url(text, add.unpack.unwrap_or(false)),
-                        add::Kind::Git => return Err(StepError::Git { url: text }),
-                    });
-                }
-                Source::Heredoc(heredoc) => {
-                    words.push(format!("<<{}", heredoc.name));
-                    sources.push(Wanted::Bytes(heredoc.name.clone(), self.heredoc(state, heredoc)?));
-                }
-            }
-        }
-        if digest.is_some() && !matches!(sources.as_slice(), [Wanted::Url(..)]) {
-            return Err(StepError::ChecksumSource);
-        }
-        if let Some(digest) = digest
-            && let [Wanted::Url(url, unpack)] = sources.as_slice()
-        {
-            sources = vec![Wanted::Pinned(url.clone(), *unpack, digest)];
-        }
-        let shown_flags = [
-            ("chown", flags.chown.as_deref()),
-            ("chmod", flags.chmod.as_deref()),
-            ("checksum", checksum.as_deref()),
-            ("link", add.link.then_some("true")),
-        ];
-        let text = history::of_files("ADD", &shown_flags, &words, &shown);
-        let unpack = add.unpack.unwrap_or(true);
-        self.files(state, index, &Origin::Context, &sources, &destination, &flags, text, at, unpack)
-    }
-
-    fn origin(&mut self, index: usize, name: &str) -> Result<Origin, StepError> {
-        if name.contains('$') {
-            return Err(StepError::FromVariable { word: name.to_owned() });
-        }
-        let file = self.request.dockerfile;
-        if let Some(other) = file.find_stage(name, index) {
-            self.needs(other)?;
-            return Ok(Origin::Stage(other));
-        }
-        if file.find_stage(name, file.stages.len()).is_some() {
-            return Err(StepError::FromLater { name: name.to_owned() });
-        }
-        let image = self.image(name, self.request.platform.as_ref(), index)?;
-        for diff_id in image.diff_ids() {
-            self.lease.pin_layer(diff_id)?;
-        }
-        Ok(Origin::Image(Box::new(image)))
-    }
-
-    /// The context as far as the sources need it.
-    fn view(&mut self, patterns: &[&SourcePattern]) -> Result<View, StepError> {
-        let wanted = patterns.iter().map(|pattern| pattern.prefix()).collect::<Result<Vec<_>, _>>()?;
-        let view = self.context.view(Some(&wanted), &mut self.contents, &self.streams)?;
-        if view.complete {
-            return Ok(view);
-        }
-        for pattern in patterns {
-            let missing = pattern.find(&view.tree, false)?.is_none_or(|found| found.is_empty());
-            if (missing || !pattern.is_plain()) && pattern.may_be_elsewhere(&view.tree) {
-                return Ok(self.context.view(None, &mut self.contents, &self.streams)?);
-            }
-        }
-        Ok(view)
-    }
-
-    /// Carries out COPY and ADD: finds the sources, takes their key, puts them.
-    #[expect(clippy::too_many_arguments, reason = "all of it is one instruction's")]
-    fn files(
-        &mut self,
-        state: &mut StageState,
-        index: usize,
-        origin: &Origin,
-        wanted: &[Wanted],
-        destination: &Destination,
-        flags: &Flags,
-        text: String,
-        at: &At,
-        unpack: bool,
-    ) -> Result<(), StepError> {
-        let mut trees: Vec<Tree> = Vec::new();
-        let mut parts: Vec<Part> = Vec::new();
-        let patterns: Vec<&SourcePattern> = wanted.iter().filter_map(Wanted::pattern).collect();
-        let mut key = KeyBuilder::new(if unpack { "add" } else { "copy" }, &state.layers, state.epoch);
-        key.text(&destination.path).number(destination.directory.into());
-        key.option(flags.chown.as_deref()).option(flags.chmod.as_deref());
-        key.texts(flags.exclude.iter().map(String::as_str));
-        key.number(flags.link.into()).number(flags.parents.into());
-        let place = match origin {
-            Origin::Context => {
-                if !patterns.is_empty() {
-                    trees.push(self.view(&patterns)?.tree);
-                }
-                "the build context".to_owned()
-            }
-            Origin::Stage(other) => {
-                let store = self.store;
-                let other_state = self.done[*other].as_mut().ok_or(StepError::TooDeep)?;
-                key.number(other_state.layers.len() as u64);
-                for (diff_id, _) in &other_state.layers {
-                    key.digest(&diff_id.0);
-                }
-                trees.push(other_state.tree(store)?.clone());
-                format!("stage {:?}", plan::label(*other, &self.request.dockerfile.stages[*other]))
-            }
-            Origin::Image(image) => {
-                key.number(image.diff_ids().len() as u64);
-                for diff_id in image.diff_ids() {
-                    key.digest(&diff_id.0);
-                }
-                trees.push(self.store.image_tree(image)?);
-                format!("image {}", image.names.first().map_or_else(|| image.id().to_string(), Reference::familiar))
-            }
-        };
-        let _ = index;
-        let from_context = matches!(origin, Origin::Context);
-        for one in wanted {
-            match one {
-                Wanted::Path(pattern) => {
-                    let found = pattern.find(&trees[0], flags.parents)?.ok_or_else(|| StepError::NotFound {
-                        path: pattern.text.clone(),
-                        place: place.clone(),
-                        ignored: from_context && self.context.has_ignore(),
-                    })?;
-                    for found in found {
-                        // An archive behind a symbolic link is not unpacked: the source itself must be a regular file.
-                        let own = trees[0].resolve(&found.asked, false).ok().and_then(|(_, id)| id);
-                        let file = own.and_then(|id| trees[0].inode(id).entry.content());
-                        let archive = unpack && file.is_some_and(|content| add::is_archive(content, &self.contents));
-                        parts.push(Part::Found { tree: 0, found, archive });
-                    }
-                }
-                Wanted::Bytes(name, bytes) => {
-                    key.text("bytes").text(name).bytes(bytes);
-                    trees.push(alone(Content::from_bytes(bytes.clone()), 0o644)?);
-                    parts.push(Part::File { tree: trees.len() - 1, name: name.clone().into_bytes(), archive: None });
-                }
-                Wanted::Url(url, unpack) => {
-                    let download = add::fetch(url, None, self.request.fetcher, self.lease, &self.streams)?;
-                    key.text("url").digest(&download.digest).number((*unpack).into());
-                    let name = self.url_name(url, destination, state)?;
-                    key.bytes(&name);
-                    let archive = unpack.then(|| download.content.clone());
-                    trees.push(alone(download.content, 0o600)?);
-                    parts.push(Part::File { tree: trees.len() - 1, name, archive });
-                }
-                Wanted::Pinned(url, unpack, digest) => {
-                    // With a checksum the bytes are known before they are here: a hit needs no download.
-                    key.text("url").digest(digest).number((*unpack).into());
-                    let name = self.url_name(url, destination, state)?;
-                    key.bytes(&name);
-                }
-            }
-        }
-        if from_context {
-            self.key_of_parts(&mut key, &trees, &parts, flags)?;
-        } else {
-            for part in &parts {
-                if let Part::Found { found, .. } = part {
-                    key.text("found")
-                        .bytes(found.asked.as_bytes())
-                        .bytes(found.path.as_bytes())
-                        .number(found.pivot as u64);
-                }
-            }
-        }
-        let key = key.finish();
-        let position = at.position;
-        self.layer(state, key, text, move |this, state| {
-            if let [Wanted::Pinned(url, unpack, digest)] = wanted {
-                let download = add::fetch(url, Some(*digest), this.request.fetcher, this.lease, &this.streams)?;
-                let name = this.url_name(url, destination, state)?;
-                let archive = unpack.then(|| download.content.clone());
-                trees.push(alone(download.content, 0o600)?);
-                parts.push(Part::File { tree: trees.len() - 1, name, archive });
-            }
-            this.put(state, &trees, &parts, from_context, destination, flags, position)
-        })
-    }
-
-    /// The name of a URL's file in a directory; none is needed where the destination names it.
-    fn url_name(&self, url: &str, destination: &Destination, _state: &StageState) -> Result<Vec<u8>, StepError> {
-        match add::url_name(url) {
-            Err(StepError::UrlWithoutName { .. }) if !destination.directory => Ok(b"download".to_vec()),
-            other => other,
-        }
-    }
-
-    /// Adds what counts of a context's files to a key: names, kinds, modes, bytes.
-    fn key_of_parts(
-        &mut self,
-        key: &mut KeyBuilder,
-        trees: &[Tree],
-        parts: &[Part],
-        flags: &Flags,
-    ) -> Result<(), StepError> {
-        for part in parts {
-            let Part::Found { tree, found, archive } = part else { continue };
-            let tree = &trees[*tree];
-            key.text("found").bytes(found.asked.file_name().unwrap_or_default()).number((*archive).into());
-            if flags.parents {
-                key.bytes(found.path.as_bytes()).number(found.pivot as u64);
-                // The directories that lead here give their modes.
-                let mut above = found.path.parent();
-                while let Some(path) = above {
-                    if let Some(entry) = tree.entry(&path) {
-                        key.context_entry(entry, None);
-                    }
-                    above = path.parent();
-                }
-            }
-            for (path, id) in tree.walk_at(&found.path) {
-                let relative = path.strip_prefix(&found.path).unwrap_or_default();
-                if !relative.is_root() && !flags.ignore.is_empty() && flags.ignore.ignored(relative.as_bytes()) {
-                    continue;
-                }
-                let entry = &tree.inode(id).entry;
-                key.bytes(relative.as_bytes());
-                let digest = match entry.content() {
-                    Some(content) => Some(
-                        self.hashes
-                            .digest(content, &self.contents, self.lease)
-                            .map_err(|source| StepError::Content { path: path.to_string(), source })?,
-                    ),
-                    None => None,
-                };
-                key.context_entry(entry, digest.as_ref());
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the sources into the stage's tree and gives the changes.
-    #[expect(clippy::too_many_arguments, reason = "all of it is one instruction's")]
-    fn put(
-        &mut self,
-        state: &mut StageState,
-        trees: &[Tree],
-        parts: &[Part],
-        from_context: bool,
-        destination: &Destination,
-        flags: &Flags,
-        position: Position,
-    ) -> Result<Delta, StepError> {
-        let epoch = state.epoch;
-        let base = state.tree(self.store)?.clone();
-        let owner = match &flags.chown {
-            Some(text) => Some(owner::resolve(text, &base, &self.contents)?),
-            None => None,
-        };
-        let rules = Rules {
-            owner: owner.or(from_context.then_some((0, 0))),
-            mode: flags.mode.as_ref(),
-            times: if from_context { Times::Set } else { Times::Clamp },
-            epoch,
-            links: !from_context,
-            exclude: &flags.ignore,
-            follow: !flags.link,
-        };
-        let old = if flags.link { Tree::new() } else { base };
-        let mut new = old.clone();
-        let several = parts.len() > 1;
-        for part in parts {
-            let (item, archive) = match part {
-                Part::Found { tree, found, archive } => {
-                    let tree = &trees[*tree];
-                    let below = flags.parents.then(|| below_pivot(found)).transpose()?;
-                    let name = found.asked.file_name().unwrap_or_default().to_vec();
-                    let content = archive.then(|| tree.entry(&found.path).and_then(Entry::content).cloned()).flatten();
-                    (Item { tree, path: found.path.clone(), name, below }, content)
-                }
-                Part::File { tree, name, archive } => {
-                    let path = TreePath::parse(ALONE).unwrap_or_default();
-                    let content = archive.clone().filter(|content| add::is_archive(content, &self.contents));
-                    (Item { tree: &trees[*tree], path, name: name.clone(), below: None }, content)
-                }
-            };
-            let Some(content) = archive else {
-                copy(&mut new, destination, &[item], several, &rules)?;
-                continue;
-            };
-            let what = String::from_utf8_lossy(&item.name).into_owned();
-            let place = TreePath::parse(destination.path.as_bytes())
-                .map_err(|source| StepError::Path { path: destination.path.clone(), source })?;
-            let (place, _) = new.resolve(&place, true)?;
-            let index = add::index_of(&content, &what, &self.contents, self.lease, &self.streams)?;
-            let (uid, gid) = owner.unwrap_or((0, 0));
-            make_directories(&mut new, &place, &Metadata { uid, gid, ..Metadata::implied_directory(epoch) })?;
-            let left_out = add::unpack(&mut new, &place, &index, &what, owner, flags.mode.as_ref(), epoch)?;
-            for path in left_out {
-                let what = format!("{:?} is left out: in a layer the name would hide another file", path.to_string());
-                self.remark(Remark::LeftOut { position, what });
-            }
-        }
-        Ok(self.changes(&old, &new, position))
     }
 
     fn run(&mut self, state: &mut StageState, run: &Run, at: &At) -> Result<(), StepError> {
@@ -956,7 +535,7 @@ impl Executor<'_, '_, '_> {
                 mounts: &mounts,
                 network,
             };
-            let outcome = runner.run(&step, &mut this.contents, this.observer).map_err(CommandFailure::from)?;
+            let outcome = runner.run(&step, &mut this.contents, this.observer)?;
             let mut delta = outcome.delta;
             delta.clamp(epoch);
             for what in outcome.left_out {
@@ -971,7 +550,7 @@ impl Executor<'_, '_, '_> {
 
     /// Turns the target into an image.
     fn finish(mut self, target: usize) -> Result<Built, BuildError> {
-        let from = self.from_at(target);
+        let from = self.base_at(target);
         let Some(mut state) = self.done[target].take() else {
             return Err(from.failed(StepError::TooDeep));
         };
@@ -987,7 +566,7 @@ impl Executor<'_, '_, '_> {
             let config = config.clone();
             let tree = state.tree(self.store).map_err(|error| from.failed(error))?;
             if let Some(problem) = check_command(tree, &self.contents, &config) {
-                self.remark(Remark::Program(problem));
+                self.remark(Remark::Program(Box::new(problem)));
             }
         }
         let base = state.base.take();
@@ -1004,44 +583,6 @@ impl Executor<'_, '_, '_> {
             .map_err(BuildError::Store)?;
         Ok(Built { image, remarks: self.remarks })
     }
-}
-
-/// A source of COPY or ADD, its variables expanded.
-enum Wanted {
-    Path(SourcePattern),
-    Bytes(String, Vec<u8>),
-    /// A URL, and whether it is to be unpacked.
-    Url(String, bool),
-    /// The same with the digest that it must have.
-    Pinned(String, bool, Digest),
-}
-
-impl Wanted {
-    fn pattern(&self) -> Option<&SourcePattern> {
-        match self {
-            Self::Path(pattern) => Some(pattern),
-            _ => None,
-        }
-    }
-}
-
-/// The name of a file in a tree of its own.
-const ALONE: &[u8] = b"file";
-
-/// A tree with nothing but one file.
-fn alone(content: Content, mode: u32) -> Result<Tree, StepError> {
-    let mut tree = Tree::new();
-    let path = TreePath::parse(ALONE).unwrap_or_default();
-    tree.put(&path, Entry::file(content, Metadata { mode, ..Metadata::default() }))?;
-    Ok(tree)
-}
-
-/// The path of a source behind the pivot of `--parents`.
-fn below_pivot(found: &Found) -> Result<TreePath, StepError> {
-    let parts: Vec<&[u8]> = found.path.components().skip(found.pivot).collect();
-    let path = parts.join(&b'/');
-    TreePath::parse(&path)
-        .map_err(|source| StepError::Path { path: String::from_utf8_lossy(&path).into_owned(), source })
 }
 
 pub(crate) fn unholdable(reason: bedplate_tree::Unrepresentable) -> &'static str {

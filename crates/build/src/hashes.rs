@@ -94,7 +94,7 @@ impl Hashes {
     fn read(&mut self, content: &Content, contents: &ContentSources<'_>) -> Result<Digest, ContentError> {
         let mut hasher = Hasher::new();
         let mut reader = contents.open(content)?;
-        let wanted = usize::try_from(content.size()).unwrap_or(usize::MAX).min(BUFFER).max(1);
+        let wanted = usize::try_from(content.size()).unwrap_or(usize::MAX).clamp(1, BUFFER);
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
         }

@@ -19,6 +19,7 @@
 //! | `context` | the build context: a directory, an archive or nothing |
 //! | `hashes` | digests of a context's files, remembered by their stamps |
 //! | `select` | sources of COPY and ADD found in a tree |
+//! | `files` | COPY and ADD carried out |
 //! | `copy` | files put into a tree |
 //! | `add` | archives and downloads |
 //! | `mode`, `owner` | `--chmod` and `--chown` |
@@ -40,6 +41,7 @@ mod context;
 mod copy;
 mod error;
 mod executor;
+mod files;
 mod hashes;
 mod history;
 mod mode;

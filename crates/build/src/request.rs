@@ -54,9 +54,9 @@ pub enum Remark {
         /// Where the base is named.
         position: Position,
         /// Its platform.
-        found: Platform,
+        found: Box<Platform>,
         /// The platform asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
     },
     /// Something in a step's result that no layer can hold.
     LeftOut {
@@ -66,7 +66,7 @@ pub enum Remark {
         what: String,
     },
     /// CMD or ENTRYPOINT names a program that cannot run.
-    Program(CommandProblem),
+    Program(Box<CommandProblem>),
     /// What a process of RUN had to do without.
     Process {
         /// Where the step is.

@@ -99,7 +99,7 @@ impl SourcePattern {
             let mut all: Vec<Found> = Vec::new();
             for (path, _) in tree.walk().filter(|(path, _)| !path.is_root() && glob.matches(path.as_bytes())) {
                 // What lies in a match comes along with it.
-                if !all.last().is_some_and(|last| path.strip_prefix(&last.asked).is_some()) {
+                if all.last().is_none_or(|last| path.strip_prefix(&last.asked).is_none()) {
                     all.extend(found(path));
                 }
             }

@@ -22,7 +22,7 @@ impl Runner for Fake {
     ) -> Result<RunOutcome, CommandFailure> {
         let mounts: Vec<_> =
             step.mounts.iter().map(|m| (m.path.as_str(), String::from_utf8_lossy(&m.content))).collect();
-        self.asked.push(format!("{:?} env={:?} mounts={mounts:?} network={}", step.words, &step.env[..], step.network));
+        self.asked.push(format!("{:?} env={:?} mounts={mounts:?} network={}", step.words, step.env, step.network));
         if self.status != 0 {
             return Err(CommandFailure::Status { status: self.status });
         }

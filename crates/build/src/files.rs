@@ -1,0 +1,474 @@
+//! COPY and ADD carried out: sources found, keys taken, trees changed.
+
+use bedplate_dockerfile::ignore::Ignore;
+use bedplate_dockerfile::{Add, Copy, Heredoc, Position, Source, Word, expand};
+use bedplate_image::config_edit::join_workdir;
+use bedplate_oci::{Digest, Reference};
+use bedplate_store::Image;
+use bedplate_tree::{Content, Delta, Entry, Metadata, Tree, TreePath};
+
+use crate::cache::KeyBuilder;
+use crate::context::View;
+use crate::copy::{Destination, Item, Rules, Times, copy, make_directories};
+use crate::error::StepError;
+use crate::executor::{At, Executor};
+use crate::mode::ModeChange;
+use crate::request::Remark;
+use crate::select::{Found, SourcePattern};
+use crate::stage::StageState;
+use crate::{add, history, owner, plan};
+
+/// A source of COPY or ADD, its variables expanded.
+enum Wanted {
+    Path(SourcePattern),
+    Bytes(String, Vec<u8>),
+    /// A URL, and whether it is to be unpacked.
+    Url(String, bool),
+    /// The same with the digest that it must have.
+    Pinned(String, bool, Digest),
+}
+
+impl Wanted {
+    fn pattern(&self) -> Option<&SourcePattern> {
+        match self {
+            Self::Path(pattern) => Some(pattern),
+            _ => None,
+        }
+    }
+}
+
+/// Where COPY takes its files from.
+enum Origin {
+    Context,
+    Stage(usize),
+    Image(Box<Image>),
+}
+
+/// The flags of COPY and ADD with their variables expanded.
+struct Flags {
+    chown: Option<String>,
+    chmod: Option<String>,
+    mode: Option<ModeChange>,
+    exclude: Vec<String>,
+    ignore: Ignore,
+    link: bool,
+    parents: bool,
+}
+
+/// A source as it goes into a tree.
+enum Part {
+    /// Something found in a tree, by the number of the tree.
+    Found { tree: usize, found: Found, archive: bool },
+    /// A file made of bytes at hand or downloaded: alone in a tree of its own.
+    File { tree: usize, name: Vec<u8>, archive: Option<Content> },
+}
+
+/// The name of a file in a tree of its own.
+const ALONE: &[u8] = b"file";
+
+impl Executor<'_, '_, '_> {
+    fn flags(
+        &mut self,
+        state: &StageState,
+        at: &At,
+        chown: Option<&Word>,
+        chmod: Option<&Word>,
+        exclude: &[Word],
+    ) -> Result<Flags, StepError> {
+        let scope = state.clone_scope();
+        let mut text = |word: Option<&Word>| -> Result<Option<String>, StepError> {
+            let text = word.map(|word| self.word(word, at.escape, &scope)).transpose()?;
+            Ok(text.filter(|text| !text.is_empty()))
+        };
+        let (chown, chmod) = (text(chown)?, text(chmod)?);
+        let mode = chmod.as_deref().map(ModeChange::parse).transpose()?;
+        let exclude = exclude.iter().map(|word| self.word(word, at.escape, &scope)).collect::<Result<Vec<_>, _>>()?;
+        let ignore = Ignore::from_patterns(exclude.iter().map(String::as_str))
+            .map_err(|source| StepError::Pattern { pattern: exclude.join(" "), source: Box::new(source) })?;
+        Ok(Flags { chown, chmod, mode, exclude, ignore, link: false, parents: false })
+    }
+
+    fn destination(&mut self, state: &StageState, word: &Word, at: &At) -> Result<(Destination, String), StepError> {
+        let text = self.word(word, at.escape, &state.clone_scope())?;
+        let directory =
+            matches!(text.as_str(), "" | "." | "..") || ["/", "/.", "/.."].iter().any(|end| text.ends_with(end));
+        let path = join_workdir(&state.editor.config().config.working_dir, &text);
+        Ok((Destination { path, directory }, text))
+    }
+
+    fn heredoc(&mut self, state: &StageState, heredoc: &Heredoc) -> Result<Vec<u8>, StepError> {
+        let content = heredoc.content();
+        if !heredoc.expand {
+            return Ok(content.into_owned().into_bytes());
+        }
+        let found = expand::expand_heredoc(&content, &state.clone_scope()).map_err(|source| StepError::Expand {
+            position: heredoc.position,
+            word: format!("<<{}", heredoc.name),
+            source,
+        })?;
+        self.undefined(heredoc.position, found.undefined);
+        Ok(found.text.into_bytes())
+    }
+
+    pub(crate) fn copy(&mut self, state: &mut StageState, index: usize, copy: &Copy, at: &At) -> Result<(), StepError> {
+        let mut flags = self.flags(state, at, copy.chown.as_ref(), copy.chmod.as_ref(), &copy.exclude)?;
+        (flags.link, flags.parents) = (copy.link, copy.parents);
+        let origin = match &copy.from {
+            None => Origin::Context,
+            Some(word) => self.origin(index, word.as_str())?,
+        };
+        let (destination, shown) = self.destination(state, &copy.destination, at)?;
+        let from = copy.from.as_ref().map(|word| word.as_str().to_owned());
+        let mut words = Vec::new();
+        let mut sources = Vec::new();
+        for source in &copy.sources {
+            match source {
+                Source::Path(word) => {
+                    let text = self.word(word, at.escape, &state.clone_scope())?;
+                    words.push(text.clone());
+                    sources.push(Wanted::Path(SourcePattern::new(&text, copy.parents)));
+                }
+                Source::Heredoc(heredoc) => {
+                    words.push(format!("<<{}", heredoc.name));
+                    sources.push(Wanted::Bytes(heredoc.name.clone(), self.heredoc(state, heredoc)?));
+                }
+            }
+        }
+        let shown_flags = [
+            ("from", from.as_deref()),
+            ("chown", flags.chown.as_deref()),
+            ("chmod", flags.chmod.as_deref()),
+            ("link", copy.link.then_some("true")),
+            ("parents", copy.parents.then_some("true")),
+        ];
+        let text = history::of_files("COPY", &shown_flags, &words, &shown);
+        self.files(state, &origin, &sources, &destination, &flags, text, at, false)
+    }
+
+    pub(crate) fn add(&mut self, state: &mut StageState, add: &Add, at: &At) -> Result<(), StepError> {
+        let mut flags = self.flags(state, at, add.chown.as_ref(), add.chmod.as_ref(), &add.exclude)?;
+        flags.link = add.link;
+        let (destination, shown) = self.destination(state, &add.destination, at)?;
+        let checksum = match &add.checksum {
+            None => None,
+            Some(word) => Some(self.word(word, at.escape, &state.clone_scope())?).filter(|text| !text.is_empty()),
+        };
+        let digest = checksum.as_deref().map(add::checksum).transpose()?;
+        let mut words = Vec::new();
+        let mut sources = Vec::new();
+        for source in &add.sources {
+            match source {
+                Source::Path(word) => {
+                    let text = self.word(word, at.escape, &state.clone_scope())?;
+                    words.push(text.clone());
+                    sources.push(match add::kind_of(&text) {
+                        add::Kind::Path => Wanted::Path(SourcePattern::new(&text, false)),
+                        add::Kind::Url => Wanted::Url(text, add.unpack.unwrap_or(false)),
+                        add::Kind::Git => return Err(StepError::Git { url: text }),
+                    });
+                }
+                Source::Heredoc(heredoc) => {
+                    words.push(format!("<<{}", heredoc.name));
+                    sources.push(Wanted::Bytes(heredoc.name.clone(), self.heredoc(state, heredoc)?));
+                }
+            }
+        }
+        if digest.is_some() && !matches!(sources.as_slice(), [Wanted::Url(..)]) {
+            return Err(StepError::ChecksumSource);
+        }
+        if let Some(digest) = digest
+            && let [Wanted::Url(url, unpack)] = sources.as_slice()
+        {
+            sources = vec![Wanted::Pinned(url.clone(), *unpack, digest)];
+        }
+        let shown_flags = [
+            ("chown", flags.chown.as_deref()),
+            ("chmod", flags.chmod.as_deref()),
+            ("checksum", checksum.as_deref()),
+            ("link", add.link.then_some("true")),
+        ];
+        let text = history::of_files("ADD", &shown_flags, &words, &shown);
+        let unpack = add.unpack.unwrap_or(true);
+        self.files(state, &Origin::Context, &sources, &destination, &flags, text, at, unpack)
+    }
+
+    fn origin(&mut self, index: usize, name: &str) -> Result<Origin, StepError> {
+        if name.contains('$') {
+            return Err(StepError::FromVariable { word: name.to_owned() });
+        }
+        let file = self.request.dockerfile;
+        if let Some(other) = file.find_stage(name, index) {
+            self.needs(other)?;
+            return Ok(Origin::Stage(other));
+        }
+        if file.find_stage(name, file.stages.len()).is_some() {
+            return Err(StepError::FromLater { name: name.to_owned() });
+        }
+        let image = self.image(name, self.request.platform.as_ref(), index)?;
+        for diff_id in image.diff_ids() {
+            self.lease.pin_layer(diff_id)?;
+        }
+        Ok(Origin::Image(Box::new(image)))
+    }
+
+    /// The context as far as the sources need it.
+    fn view(&mut self, patterns: &[&SourcePattern]) -> Result<View, StepError> {
+        let wanted = patterns.iter().map(|pattern| pattern.prefix()).collect::<Result<Vec<_>, _>>()?;
+        let view = self.context.view(Some(&wanted), &mut self.contents, &self.streams)?;
+        if view.complete {
+            return Ok(view);
+        }
+        for pattern in patterns {
+            let missing = pattern.find(&view.tree, false)?.is_none_or(|found| found.is_empty());
+            if (missing || !pattern.is_plain()) && pattern.may_be_elsewhere(&view.tree) {
+                return Ok(self.context.view(None, &mut self.contents, &self.streams)?);
+            }
+        }
+        Ok(view)
+    }
+
+    /// Carries out COPY and ADD: finds the sources, takes their key, puts them.
+    #[expect(clippy::too_many_arguments, reason = "all of it is one instruction's")]
+    fn files(
+        &mut self,
+        state: &mut StageState,
+        origin: &Origin,
+        wanted: &[Wanted],
+        destination: &Destination,
+        flags: &Flags,
+        text: String,
+        at: &At,
+        unpack: bool,
+    ) -> Result<(), StepError> {
+        let mut trees: Vec<Tree> = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
+        let patterns: Vec<&SourcePattern> = wanted.iter().filter_map(Wanted::pattern).collect();
+        let mut key = KeyBuilder::new(if unpack { "add" } else { "copy" }, &state.layers, state.epoch);
+        key.text(&destination.path).number(destination.directory.into());
+        key.option(flags.chown.as_deref()).option(flags.chmod.as_deref());
+        key.texts(flags.exclude.iter().map(String::as_str));
+        key.number(flags.link.into()).number(flags.parents.into());
+        let place = match origin {
+            Origin::Context => {
+                if !patterns.is_empty() {
+                    trees.push(self.view(&patterns)?.tree);
+                }
+                "the build context".to_owned()
+            }
+            Origin::Stage(other) => {
+                let store = self.store;
+                let other_state = self.done[*other].as_mut().ok_or(StepError::TooDeep)?;
+                key.number(other_state.layers.len() as u64);
+                for (diff_id, _) in &other_state.layers {
+                    key.digest(&diff_id.0);
+                }
+                trees.push(other_state.tree(store)?.clone());
+                format!("stage {:?}", plan::label(*other, &self.request.dockerfile.stages[*other]))
+            }
+            Origin::Image(image) => {
+                key.number(image.diff_ids().len() as u64);
+                for diff_id in image.diff_ids() {
+                    key.digest(&diff_id.0);
+                }
+                trees.push(self.store.image_tree(image)?);
+                format!("image {}", image.names.first().map_or_else(|| image.id().to_string(), Reference::familiar))
+            }
+        };
+        let from_context = matches!(origin, Origin::Context);
+        for one in wanted {
+            match one {
+                Wanted::Path(pattern) => {
+                    let found = pattern.find(&trees[0], flags.parents)?.ok_or_else(|| StepError::NotFound {
+                        path: pattern.text.clone(),
+                        place: place.clone(),
+                        ignored: from_context && self.context.has_ignore(),
+                    })?;
+                    for found in found {
+                        // An archive behind a symbolic link is not unpacked: the source itself must be a regular file.
+                        let own = trees[0].resolve(&found.asked, false).ok().and_then(|(_, id)| id);
+                        let file = own.and_then(|id| trees[0].inode(id).entry.content());
+                        let archive = unpack && file.is_some_and(|content| add::is_archive(content, &self.contents));
+                        parts.push(Part::Found { tree: 0, found, archive });
+                    }
+                }
+                Wanted::Bytes(name, bytes) => {
+                    key.text("bytes").text(name).bytes(bytes);
+                    trees.push(alone(Content::from_bytes(bytes.clone()), 0o644)?);
+                    parts.push(Part::File { tree: trees.len() - 1, name: name.clone().into_bytes(), archive: None });
+                }
+                Wanted::Url(url, unpack) => {
+                    let download = add::fetch(url, None, self.request.fetcher, self.lease, &self.streams)?;
+                    key.text("url").digest(&download.digest).number((*unpack).into());
+                    let name = self.url_name(url, destination)?;
+                    key.bytes(&name);
+                    let archive = unpack.then(|| download.content.clone());
+                    trees.push(alone(download.content, 0o600)?);
+                    parts.push(Part::File { tree: trees.len() - 1, name, archive });
+                }
+                Wanted::Pinned(url, unpack, digest) => {
+                    // With a checksum the bytes are known before they are here: a hit needs no download.
+                    key.text("url").digest(digest).number((*unpack).into());
+                    let name = self.url_name(url, destination)?;
+                    key.bytes(&name);
+                }
+            }
+        }
+        if from_context {
+            self.key_of_parts(&mut key, &trees, &parts, flags)?;
+        } else {
+            for part in &parts {
+                if let Part::Found { found, .. } = part {
+                    key.text("found")
+                        .bytes(found.asked.as_bytes())
+                        .bytes(found.path.as_bytes())
+                        .number(found.pivot as u64);
+                }
+            }
+        }
+        let key = key.finish();
+        let position = at.position;
+        self.layer(state, key, text, move |this, state| {
+            if let [Wanted::Pinned(url, unpack, digest)] = wanted {
+                let download = add::fetch(url, Some(*digest), this.request.fetcher, this.lease, &this.streams)?;
+                let name = this.url_name(url, destination)?;
+                let archive = unpack.then(|| download.content.clone());
+                trees.push(alone(download.content, 0o600)?);
+                parts.push(Part::File { tree: trees.len() - 1, name, archive });
+            }
+            this.put(state, &trees, &parts, from_context, destination, flags, position)
+        })
+    }
+
+    /// The name of a URL's file in a directory; none is needed where the destination names it.
+    fn url_name(&self, url: &str, destination: &Destination) -> Result<Vec<u8>, StepError> {
+        match add::url_name(url) {
+            Err(StepError::UrlWithoutName { .. }) if !destination.directory => Ok(b"download".to_vec()),
+            other => other,
+        }
+    }
+
+    /// Adds what counts of a context's files to a key: names, kinds, modes, bytes.
+    fn key_of_parts(
+        &mut self,
+        key: &mut KeyBuilder,
+        trees: &[Tree],
+        parts: &[Part],
+        flags: &Flags,
+    ) -> Result<(), StepError> {
+        for part in parts {
+            let Part::Found { tree, found, archive } = part else { continue };
+            let tree = &trees[*tree];
+            key.text("found").bytes(found.asked.file_name().unwrap_or_default()).number((*archive).into());
+            if flags.parents {
+                key.bytes(found.path.as_bytes()).number(found.pivot as u64);
+                // The directories that lead here give their modes.
+                let mut above = found.path.parent();
+                while let Some(path) = above {
+                    if let Some(entry) = tree.entry(&path) {
+                        key.context_entry(entry, None);
+                    }
+                    above = path.parent();
+                }
+            }
+            for (path, id) in tree.walk_at(&found.path) {
+                let relative = path.strip_prefix(&found.path).unwrap_or_default();
+                if !relative.is_root() && !flags.ignore.is_empty() && flags.ignore.ignored(relative.as_bytes()) {
+                    continue;
+                }
+                let entry = &tree.inode(id).entry;
+                key.bytes(relative.as_bytes());
+                let digest = match entry.content() {
+                    Some(content) => Some(
+                        self.hashes
+                            .digest(content, &self.contents, self.lease)
+                            .map_err(|source| StepError::Content { path: path.to_string(), source })?,
+                    ),
+                    None => None,
+                };
+                key.context_entry(entry, digest.as_ref());
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the sources into the stage's tree and gives the changes.
+    #[expect(clippy::too_many_arguments, reason = "all of it is one instruction's")]
+    fn put(
+        &mut self,
+        state: &mut StageState,
+        trees: &[Tree],
+        parts: &[Part],
+        from_context: bool,
+        destination: &Destination,
+        flags: &Flags,
+        position: Position,
+    ) -> Result<Delta, StepError> {
+        let epoch = state.epoch;
+        let base = state.tree(self.store)?.clone();
+        let owner = match &flags.chown {
+            Some(text) => Some(owner::resolve(text, &base, &self.contents)?),
+            None => None,
+        };
+        let rules = Rules {
+            owner: owner.or(from_context.then_some((0, 0))),
+            mode: flags.mode.as_ref(),
+            times: if from_context { Times::Set } else { Times::Clamp },
+            epoch,
+            links: !from_context,
+            exclude: &flags.ignore,
+            follow: !flags.link,
+        };
+        let old = if flags.link { Tree::new() } else { base };
+        let mut new = old.clone();
+        let several = parts.len() > 1;
+        for part in parts {
+            let (item, archive) = match part {
+                Part::Found { tree, found, archive } => {
+                    let tree = &trees[*tree];
+                    let below = flags.parents.then(|| below_pivot(found)).transpose()?;
+                    let name = found.asked.file_name().unwrap_or_default().to_vec();
+                    let content = archive.then(|| tree.entry(&found.path).and_then(Entry::content).cloned()).flatten();
+                    (Item { tree, path: found.path.clone(), name, below }, content)
+                }
+                Part::File { tree, name, archive } => {
+                    let path = TreePath::parse(ALONE).unwrap_or_default();
+                    let content = archive.clone().filter(|content| add::is_archive(content, &self.contents));
+                    (Item { tree: &trees[*tree], path, name: name.clone(), below: None }, content)
+                }
+            };
+            let Some(content) = archive else {
+                copy(&mut new, destination, &[item], several, &rules)?;
+                continue;
+            };
+            let what = String::from_utf8_lossy(&item.name).into_owned();
+            let place = TreePath::parse(destination.path.as_bytes())
+                .map_err(|source| StepError::Path { path: destination.path.clone(), source })?;
+            let (place, _) = new.resolve(&place, true)?;
+            let index = add::index_of(&content, &what, &self.contents, self.lease, &self.streams)?;
+            let (uid, gid) = owner.unwrap_or((0, 0));
+            make_directories(&mut new, &place, &Metadata { uid, gid, ..Metadata::implied_directory(epoch) })?;
+            let left_out = add::unpack(&mut new, &place, &index, &what, owner, flags.mode.as_ref(), epoch)?;
+            for path in left_out {
+                let what = format!("{:?} is left out: in a layer the name would hide another file", path.to_string());
+                self.remark(Remark::LeftOut { position, what });
+            }
+        }
+        Ok(self.changes(&old, &new, position))
+    }
+}
+
+/// A tree with nothing but one file.
+fn alone(content: Content, mode: u32) -> Result<Tree, StepError> {
+    let mut tree = Tree::new();
+    let path = TreePath::parse(ALONE).unwrap_or_default();
+    tree.put(&path, Entry::file(content, Metadata { mode, ..Metadata::default() }))?;
+    Ok(tree)
+}
+
+/// The path of a source behind the pivot of `--parents`.
+fn below_pivot(found: &Found) -> Result<TreePath, StepError> {
+    let parts: Vec<&[u8]> = found.path.components().skip(found.pivot).collect();
+    let path = parts.join(&b'/');
+    TreePath::parse(&path)
+        .map_err(|source| StepError::Path { path: String::from_utf8_lossy(&path).into_owned(), source })
+}
