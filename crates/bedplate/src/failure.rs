@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use bedplate_fetch::FetchError;
 use bedplate_store::StoreError;
 use bedplate_store::transfer::TransferError;
 use bedplate_sys::CallError;
@@ -181,10 +182,13 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
             };
         } else if error.downcast_ref::<StoreError>().is_some_and(StoreError::is_input_error)
             || error.downcast_ref::<TransferError>().is_some_and(TransferError::is_input_error)
+            || error.downcast_ref::<FetchError>().is_some_and(FetchError::is_input_error)
+            || error.is::<bedplate_oci::JsonError>()
+            || error.is::<bedplate_archive::tar::TarError>()
         {
             kind = Kind::Input;
-        } else if error.is::<bedplate_oci::JsonError>() || error.is::<bedplate_archive::tar::TarError>() {
-            kind = Kind::Input;
+        } else if error.downcast_ref::<FetchError>().is_some_and(FetchError::is_network_error) {
+            kind = Kind::Environment;
         }
         cause = error.source();
     }
@@ -195,6 +199,9 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
 fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if let Some(hint) = error.downcast_ref::<bedplate_image::UnpackError>().and_then(bedplate_image::UnpackError::hint) {
+            return Some(hint);
+        }
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
         if let Some(kind) = kind.or_else(|| error.downcast_ref::<CallError>().map(CallError::kind)) {
             return match kind {
@@ -258,5 +265,24 @@ mod tests {
     fn a_closed_stdout_is_no_error() {
         let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("cannot print");
         assert!(failure.is_broken_pipe());
+    }
+
+    #[test]
+    fn a_failed_download_tells_whose_matter_it_is() {
+        let url: bedplate_fetch::Url = "http://example.com/x".parse().unwrap();
+        let digest = bedplate_oci::Digest::of(b"");
+        let limit = std::time::Duration::from_secs(1);
+        let cases = [
+            (FetchError::Digest { url: url.clone(), expected: digest, found: digest }, 65),
+            (FetchError::Timeout { url: url.clone(), phase: bedplate_fetch::Phase::Waiting, limit }, 69),
+            (FetchError::Connection { url: url.clone(), source: io::ErrorKind::ConnectionRefused.into() }, 69),
+            (FetchError::Status { url: url.clone(), status: 503, retry_after: None }, 69),
+            (FetchError::Status { url: url.clone(), status: 404, retry_after: None }, 1),
+            (FetchError::File { url, source: io::ErrorKind::NotFound.into() }, 1),
+        ];
+        for (error, status) in cases {
+            let shown = error.to_string();
+            assert_eq!(Failure::from(error).exit_status(), status, "{shown}");
+        }
     }
 }
