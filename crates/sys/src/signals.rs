@@ -156,10 +156,15 @@ impl Signals {
     /// # Errors
     /// What `pthread_sigmask(3)` answers.
     pub fn restore_in_child(&self) -> Result<(), CallError> {
+        // All zeros is the default action. By the system call: the C library keeps 32 and 33 to itself, and they may be
+        // ignored by whoever started this process.
+        const DEFAULT: [u64; 4] = [0; 4];
         for signal in 1..=64 {
-            // SAFETY: sets the default action, which runs no code of ours; KILL, STOP and the
-            // numbers the C library keeps are refused without effect.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            // SAFETY: the array is as large as the kernel's structure on all architectures and is only read; the last
+            // argument is the size of its signal set. KILL and STOP are refused without effect.
+            unsafe {
+                libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), std::ptr::null::<u64>(), 8_usize)
+            };
         }
         set_mask(libc::SIG_SETMASK, &set_of(&[])).map(drop)
     }

@@ -60,6 +60,8 @@ fn masked_paths_show_nothing_and_read_only_ones_take_nothing() {
     let files: Vec<Vec<&str>> = ran.all("file").into_iter().map(|l| l.split(' ').collect()).collect();
     const ENOENT: &str = "2";
     const EROFS: &str = "30";
+    // The file belongs to root of the host, which a user namespace does not have.
+    const EACCES: &str = "13";
     for file in &files {
         let (path, read, bytes, write) = (file[0], file[2], file[4], file[6]);
         if MASKED_PATHS.contains(&path) {
@@ -67,7 +69,7 @@ fn masked_paths_show_nothing_and_read_only_ones_take_nothing() {
             assert!(read == ENOENT || bytes == "0" || bytes == "-1", "{file:?}");
         }
         if READ_ONLY_PATHS.iter().any(|p| path.starts_with(p)) {
-            assert!(write == ENOENT || write == EROFS, "{file:?}");
+            assert!([ENOENT, EROFS, EACCES].contains(&write), "{file:?}");
         }
         if path == "/dev/null" {
             assert_eq!((read, write), ("0", "0"));
@@ -130,6 +132,7 @@ fn system_calls_are_answered_as_by_docker() {
         return;
     }
     let place = Place::new();
+    place.file("tmp/mounted-upon", b"");
     let names: Vec<&str> = ["syscalls"].into_iter().chain(ANSWERS.iter().map(|a| a.0)).collect();
     let ran = place.run(&place.probe(&names)).ok();
     for (name, answer) in ANSWERS {
