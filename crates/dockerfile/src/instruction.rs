@@ -38,7 +38,7 @@ impl Word {
         self.position
     }
 
-    /// Replaces variables, quotes and escapes; see [`expand`](crate::expand::expand).
+    /// Replaces variables, quotes and escapes; see [`expand`].
     ///
     /// # Errors
     /// [`ExpandError`].
