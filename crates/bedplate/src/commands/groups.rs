@@ -75,7 +75,7 @@ enum ContainerCommand {
 #[derive(Debug, Subcommand)]
 enum BuilderCommand {
     /// Build an image from a Dockerfile
-    Build(build::Args),
+    Build(Box<build::Args>),
     /// Remove results of build steps
     Prune(prune::OneKind),
 }
@@ -117,7 +117,7 @@ impl BuilderArgs {
     /// The same in the first spelling.
     pub(crate) fn plain(self) -> Command {
         match self.command {
-            BuilderCommand::Build(args) => Command::Build(args),
+            BuilderCommand::Build(args) => Command::Build(*args),
             BuilderCommand::Prune(args) => Command::Prune(args.build_cache()),
         }
     }
