@@ -36,6 +36,7 @@ mod names;
 mod open;
 #[cfg(test)]
 mod power_cut;
+mod skipped;
 mod snapshots;
 pub mod transfer;
 mod usage;

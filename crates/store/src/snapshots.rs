@@ -4,7 +4,8 @@
 //! snapshots/<chainid>[-<owners>]/          a merged root: one directory without whiteouts
 //! snapshots/<chainid>[-<owners>].delta/    what the last layer changes, in overlay form, over a parent's
 //!     root/       the files
-//!     about       boot, parent, what was left out
+//!     about       boot, parent, how much was left out
+//!     skipped     what was left out, where something was
 //!     lock        shared by whoever uses it
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 use std::path::PathBuf;
 
+use bedplate_image::unpack::Skipped;
 use bedplate_image::{Marks, Owners, UnpackOptions, UnpackReport, unpack_delta, unpack_tree};
 use bedplate_oci::{ChainId, DiffId, Digest, chain_ids};
 use bedplate_sys::rooted::Handle;
@@ -23,9 +25,10 @@ use crate::disk::{self, NewFile};
 use crate::error::StoreError;
 use crate::locks::{Hold, LockGuard};
 use crate::open::Store;
+use crate::skipped::{self, MAX_SKIPPED};
 
 /// The version of the folder's content; one of another version is made anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The largest file `about`, in bytes.
 const MAX_ABOUT: u64 = 64 * 1024;
@@ -86,7 +89,7 @@ struct About {
     entries: u64,
     /// Entries whose owner could not be set.
     owners_skipped: u64,
-    /// Entries left out: devices that this user may not make.
+    /// How many lines the file `skipped` has; without any there is no such file.
     skipped: u64,
 }
 
@@ -96,6 +99,7 @@ pub struct SnapshotGuard {
     lowers: Vec<PathBuf>,
     locks: Vec<LockGuard>,
     made: Option<UnpackReport>,
+    skipped: Vec<Skipped>,
 }
 
 impl SnapshotGuard {
@@ -109,6 +113,21 @@ impl SnapshotGuard {
     #[must_use]
     pub fn made(&self) -> Option<&UnpackReport> {
         self.made.as_ref()
+    }
+
+    /// What the directories lack of the layers, whoever unpacked them and when: devices, extended attributes. One that a
+    /// higher directory covers may be among it.
+    #[must_use]
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// Lays this root upon what is below it.
+    fn upon(mut self, below: SnapshotGuard) -> SnapshotGuard {
+        self.lowers.extend(below.lowers);
+        self.locks.extend(below.locks);
+        self.skipped.extend(below.skipped);
+        self
     }
 
     /// The locks, to be inherited by a process that outlives this one.
@@ -196,10 +215,7 @@ impl Store {
             .and_then(|root| root.parent())
             .and_then(|folder| folder.file_name())
             .map(|name| name.to_string_lossy().into_owned());
-        let mut guard = self.finish_snapshot(&folder, &format!("{name}.delta"), parent_name, report)?;
-        guard.lowers.extend(parent.lowers);
-        guard.locks.extend(parent.locks);
-        Ok(guard)
+        Ok(self.finish_snapshot(&folder, &format!("{name}.delta"), parent_name, report)?.upon(parent))
     }
 
     fn begin_snapshot(&self, folder: &std::path::Path) -> Result<Handle, StoreError> {
@@ -225,13 +241,19 @@ impl Store {
             owners_skipped: report.owners_skipped,
             skipped: report.skipped.len() as u64,
         };
+        if !report.skipped.is_empty()
+            && let Some(bytes) = skipped::encode(&report.skipped)
+        {
+            NewFile::create(folder.join("skipped"), disk::FILE_MODE)?.append(&bytes)?;
+        }
         NewFile::create(folder.join("about"), disk::FILE_MODE)?.append(&bedplate_oci::to_json(&about))?;
         let place = self.layout().snapshots().join(name);
         // Locked before it can be found, so that no sweep comes between.
         let lock = LockGuard::acquire(&folder.join("lock"), Hold::Shared)?;
         disk::rename(folder, &place)?;
         let lock = lock.moved(place.join("lock"));
-        Ok(SnapshotGuard { lowers: vec![place.join("root")], locks: vec![lock], made: Some(report) })
+        let skipped = report.skipped.clone();
+        Ok(SnapshotGuard { lowers: vec![place.join("root")], locks: vec![lock], made: Some(report), skipped })
     }
 
     /// Opens a root that is there, merged or stacked as the options allow.
@@ -253,13 +275,17 @@ impl Store {
         let about = read_about(&folder)?;
         let usable =
             |about: &About| about.version == VERSION && (about.synced || about.boot == bedplate_sys::kernel::boot_id());
-        let Some(about) = about.filter(usable) else {
+        let about = match about.filter(usable) {
+            Some(about) => read_skipped(&folder, about.skipped)?.map(|skipped| (about, skipped)),
+            None => None,
+        };
+        let Some((about, skipped)) = about else {
             drop(lock);
             // Not usable: out of the way, where nobody is using it.
             self.remove_snapshot(name)?;
             return Ok(None);
         };
-        let mut guard = SnapshotGuard { lowers: vec![folder.join("root")], locks: vec![lock], made: None };
+        let mut guard = SnapshotGuard { lowers: vec![folder.join("root")], locks: vec![lock], made: None, skipped };
         if let Some(parent) = about.parent {
             // A name from our own file, but it becomes part of a path.
             let plain = !parent.contains('/') && !parent.starts_with('.') && depth < DEEPEST;
@@ -272,8 +298,7 @@ impl Store {
                 self.remove_snapshot(name)?;
                 return Ok(None);
             };
-            guard.lowers.extend(below.lowers);
-            guard.locks.extend(below.locks);
+            guard = guard.upon(below);
         }
         Ok(Some(guard))
     }
@@ -323,4 +348,13 @@ fn read_about(folder: &std::path::Path) -> Result<Option<About>, StoreError> {
     let Some(bytes) = disk::read(&folder.join("about"), MAX_ABOUT)? else { return Ok(None) };
     // After a power cut it may be empty.
     Ok(serde_json::from_slice(&bytes).ok())
+}
+
+/// The list of what was left out; `None` where it is not the one that `about` speaks of.
+fn read_skipped(folder: &std::path::Path, count: u64) -> Result<Option<Vec<Skipped>>, StoreError> {
+    if count == 0 {
+        return Ok(Some(Vec::new()));
+    }
+    let Some(bytes) = disk::read(&folder.join("skipped"), MAX_SKIPPED)? else { return Ok(None) };
+    Ok(skipped::decode(&bytes).filter(|list| list.len() as u64 == count))
 }

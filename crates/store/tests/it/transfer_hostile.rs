@@ -39,12 +39,14 @@ fn pack(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     tar(&files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect::<Vec<_>>())
 }
 
-type Spoil = fn(&mut Vec<(String, Vec<u8>)>);
+type Files = Vec<(String, Vec<u8>)>;
+
+type Spoil = fn(&mut Files);
 
 #[test]
 fn archives_that_lie_are_refused_by_name() {
     let none: Spoil = |_| {};
-    let cases: Vec<(&str, Vec<(String, Vec<u8>)>, Spoil, &str)> = vec![
+    let cases: [(&str, Files, Spoil, &str); 26] = [
         ("docker as it should be", docker(), none, ""),
         ("oci as it should be", oci(), none, ""),
         ("no layer", docker(), |f| drop(f.remove(0)), "\"layer.tar\" is missing"),
