@@ -301,6 +301,9 @@ fn drop_privileges(plan: &Plan<'_>, ready: &Ready) -> Result<(), Report> {
     if *uid != 0 {
         caps::keep_over_user_change(true).map_err(step("keep capabilities"))?;
     }
+    // The primary group, too, as Docker since CVE-2022-36109: a program that changes its group must not get rid of
+    // the old one where a file denies that group what it grants to others.
+    let groups: Vec<u32> = std::iter::once(*gid).chain(groups.iter().copied()).collect();
     // One ID only: the kernel denies setgroups, and there is no group to be set.
     let groups = if plan.one_id.is_some() { None } else { Some(groups.as_slice()) };
     process::become_user(*uid, *gid, groups).map_err(|e| {

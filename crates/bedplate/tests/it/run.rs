@@ -296,7 +296,10 @@ fn users() {
         }
     }
     // Supplementary groups come with the user, not with a given group.
-    assert!(fact(&report(&sandbox, &["-u", "user"]), "groups").split(' ').any(|group| group == "50"));
+    // The primary group is always among them: a program must not be able to lose it.
+    for (user, groups) in [("user", "50 1000"), ("user:staff", "50"), ("0", "0"), ("4321", "0")] {
+        assert_eq!(fact(&report(&sandbox, &["-u", user]), "groups"), groups, "{user}");
+    }
     sandbox.bedplate(["run", "--rm", "-u", "absent", "probe"]).ends(125).says("absent");
     sandbox.bedplate(["run", "--rm", "-u", "0:absent", "probe"]).ends(125).says("absent");
 }

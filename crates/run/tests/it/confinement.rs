@@ -236,7 +236,7 @@ fn users_of_the_image() {
         return;
     }
     let ran = ran.ok();
-    assert_eq!((ran.one("uid"), ran.one("gid"), ran.one("groups")), ("1000 1000", "100 100", "10"));
+    assert_eq!((ran.one("uid"), ran.one("gid"), ran.one("groups")), ("1000 1000", "100 100", "10 100"));
     assert_eq!(ran.one("env"), "HOME=/home/anna");
     // None in effect, and what a file with capabilities could give.
     assert_eq!(ran.one("CapEff"), "0000000000000000");
