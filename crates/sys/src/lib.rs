@@ -21,6 +21,8 @@ pub mod channel;
 pub mod durable;
 pub mod error;
 pub mod file;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod idmap;
 pub mod kernel;
 pub mod lock;
