@@ -14,6 +14,8 @@ mod child;
 pub mod config;
 pub mod diagnose;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod init;
 mod mounts;
 pub mod options;
