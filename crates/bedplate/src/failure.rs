@@ -199,7 +199,9 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
 fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(hint) = error.downcast_ref::<bedplate_image::UnpackError>().and_then(bedplate_image::UnpackError::hint) {
+        if let Some(hint) =
+            error.downcast_ref::<bedplate_image::UnpackError>().and_then(bedplate_image::UnpackError::hint)
+        {
             return Some(hint);
         }
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);

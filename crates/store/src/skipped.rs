@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn a_list_is_bounded() {
         let path = TreePath::parse("n".repeat(255).as_bytes()).unwrap();
-        let one = encode(&[Skipped { path: path.clone(), reason: SkipReason::Socket }]).unwrap().len() - MAGIC.len() - 4;
+        let one =
+            encode(&[Skipped { path: path.clone(), reason: SkipReason::Socket }]).unwrap().len() - MAGIC.len() - 4;
         let most = (MAX_SKIPPED as usize - MAGIC.len() - 4) / one;
         let mut list = vec![Skipped { path, reason: SkipReason::Socket }; most];
         assert!(encode(&list).is_some());

@@ -16,7 +16,9 @@ pub fn id_files(data: &[u8]) {
             let apart = |a: (u32, u32), b: (u32, u32)| {
                 u64::from(a.0) + u64::from(a.1) <= u64::from(b.0) || u64::from(b.0) + u64::from(b.1) <= u64::from(a.0)
             };
-            assert!(apart((a.inside, a.count), (b.inside, b.count)) && apart((a.outside, a.count), (b.outside, b.count)));
+            assert!(
+                apart((a.inside, a.count), (b.inside, b.count)) && apart((a.outside, a.count), (b.outside, b.count))
+            );
         }
     }
     let _ = IdMap::parse(data).outside(7);
