@@ -194,7 +194,6 @@ impl<'a> Runtime<'a> {
         let via = self.via(&privilege)?;
         let Some(via) = via else { return self.in_copy(step, contents, observer, &privilege, &config, owners) };
         let snapshot = self.lease.store().snapshot(step.layers, &options).map_err(RuntimeError::Snapshot)?;
-        let skipped = snapshot.made().map(|report| report.skipped.clone()).unwrap_or_default();
         let (upper, work) = (self.directory()?, self.directory()?);
         let handle = open(&upper)?;
         prepare_upper(&handle, step.tree).map_err(RuntimeError::Changes)?;
@@ -204,7 +203,7 @@ impl<'a> Runtime<'a> {
             return Ok(Err(status));
         }
         let placeholders = placeholders(&mount_points)?;
-        let prepared = Prepared { owners, placeholders: &placeholders, skipped: &skipped };
+        let prepared = Prepared { owners, placeholders: &placeholders, skipped: snapshot.skipped() };
         let upper = Root::from_handle(open(&upper)?);
         let found = read_upper(upper, step.tree, contents, options.marks, &prepared).map_err(RuntimeError::Changes)?;
         Ok(Ok(outcome(found, warnings)))
