@@ -408,3 +408,39 @@ fn a_folder_that_holds_the_store_is_packed_without_it() {
     let text = String::from_utf8_lossy(&bytes);
     assert!(!text.contains("store/blobs"), "the store is in the image");
 }
+
+#[test]
+fn a_running_machine_packs_itself() {
+    let test = "import::a_running_machine";
+    if !bedplate_testkit::privilege::is_root() {
+        return bedplate_testkit::skip::note(test, "needs root to mount what a machine has");
+    }
+    let Ok(busybox) = std::fs::read("/bin/busybox") else {
+        return bedplate_testkit::skip::note(test, "no /bin/busybox (package busybox-static)");
+    };
+    let sandbox = sandbox();
+    sandbox.write_program("m/bin/busybox", busybox);
+    sandbox.write_program(
+        "m/bin/bedplate",
+        std::fs::read(bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"))).unwrap(),
+    );
+    sandbox.write("m/etc/hostname", "machine\n");
+    sandbox.write("m/run/left-behind", "x");
+    // Not our own root: a small one, with the mounts of a machine. Its store is at the default place, inside.
+    let script = "cd m && mkdir -p proc sys dev mnt && mount -t proc none proc && mount -t sysfs none sys && mount -t tmpfs none mnt \
+                  && echo data > mnt/data && mount -t tmpfs none dev && mknod dev/null c 1 3 && echo log > dev/log \
+                  && chroot . /bin/bedplate import / self && chroot . /bin/bedplate import / self \
+                  && chroot . /bin/bedplate fsck >&2 && chroot . /bin/bedplate export self | tar -t > ../listing";
+    sandbox
+        .bedplate([] as [&str; 0])
+        .env_remove("BEDPLATE_ROOT")
+        .wrap(["unshare", "--mount", "sh", "-ec", script])
+        .ok();
+    let listing = std::fs::read_to_string(sandbox.path("listing")).unwrap();
+    let mut paths: Vec<&str> = listing.lines().map(|line| line.trim_start_matches("./").trim_matches('/')).collect();
+    paths.retain(|path| !path.is_empty());
+    paths.sort_unstable();
+    let expected = ["bin", "bin/bedplate", "bin/busybox", "dev", "etc", "etc/hostname", "mnt", "proc", "run", "sys"];
+    assert_eq!(paths.iter().filter(|path| !path.starts_with("var")).copied().collect::<Vec<_>>(), expected);
+    assert!(!paths.iter().any(|path| path.starts_with("var/lib/bedplate/")), "{paths:?}");
+}
