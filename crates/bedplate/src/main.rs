@@ -3,6 +3,8 @@
 //! The binary is thin: it reads the command line, the environment and the clock once ([`context`]), calls a
 //! library, and renders what comes back: results on stdout, everything else on stderr ([`failure`]).
 #![forbid(unsafe_code)]
+// Comments of arguments are help texts: "[,readonly]" there is no link.
+#![allow(rustdoc::broken_intra_doc_links)]
 
 mod cli;
 mod commands;
