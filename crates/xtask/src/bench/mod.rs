@@ -49,7 +49,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         return Err(Failure::Findings { what: "the build gave no binary", findings: Vec::new() });
     };
     let scratch = Scratch::new()?;
-    let rounds = if quick { Rounds { short: 7, long: 3 } } else { Rounds { short: 41, long: 9 } };
+    let rounds = if quick { Rounds { short: 7, long: 3 } } else { Rounds { short: 31, long: 5 } };
     let table = cases::run(&binary.path, &scratch.path, rounds, only)?;
     println!("{}", report::markdown(&table));
     if quick || only.is_some() {
