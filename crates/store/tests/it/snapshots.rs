@@ -82,7 +82,7 @@ fn what_was_not_synced_before_a_reboot_is_thrown_away() {
         (about.replace(&boot, "another boot"), false),
         (about.replace(&boot, "another boot").replace("\"synced\":false", "\"synced\":true"), true),
         (String::new(), false),
-        (about.replace("\"version\":1", "\"version\":9"), false),
+        (about.replacen("\"version\":", "\"version\":9", 1), false),
     ] {
         fs::write(folder.join("root/a"), "marked").unwrap();
         fs::write(folder.join("about"), &text).unwrap();
