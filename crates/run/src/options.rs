@@ -354,13 +354,13 @@ pub fn env_file(text: &[u8]) -> Result<Vec<String>, OptionError> {
 /// Checks the value of `--hostname`.
 ///
 /// # Errors
-/// Names that are empty, longer than the kernel takes, or of other characters than letters, digits, `-` and `.`.
+/// Names that are empty, longer than the kernel takes, or of other characters than letters, digits, `-`, `_` and `.`.
 pub fn hostname(value: &str) -> Result<String, OptionError> {
     /// `__NEW_UTS_LEN`.
     const LONGEST: usize = 64;
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if value.is_empty() || value.len() > LONGEST || !value.chars().all(good) || value.starts_with('-') {
-        let why = format!("a host name has 1 to {LONGEST} letters, digits, \"-\" and \".\"");
+        let why = format!("a host name has 1 to {LONGEST} letters, digits, \"-\", \"_\" and \".\", and does not begin with \"-\"");
         return Err(invalid("--hostname", value, why));
     }
     Ok(value.to_owned())

@@ -5,6 +5,7 @@
 mod confinement;
 mod exits;
 mod job;
+mod reference;
 mod roots;
 mod streams;
 mod world;
