@@ -1,5 +1,6 @@
 //! `bedplate run`: an image becomes a process.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -264,8 +265,15 @@ fn request(args: &Args) -> Result<Request, Failure> {
     for value in &args.tmpfs {
         mounts.push(options::tmpfs(value)?);
     }
+    let parts = |mount: &Mount| -> Vec<String> {
+        mount.target().split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
+    };
     // What lies deeper is mounted later, or it would be hidden.
-    mounts.sort_by_key(|m| m.target().split('/').filter(|part| !part.is_empty()).count());
+    mounts.sort_by_key(|m| parts(m).len());
+    let mut targets = BTreeSet::new();
+    if let Some(twice) = mounts.iter().find(|m| !targets.insert(parts(m))) {
+        return Err(Failure::new(Kind::User, format!("duplicate mount point: {}", twice.target())));
+    }
     let mut env = Vec::new();
     for file in &args.env_file {
         let text = std::fs::read(file)

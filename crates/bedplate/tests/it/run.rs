@@ -100,6 +100,7 @@ fn exit_statuses() {
         (&["--no-such-flag", "box"], 125, "--no-such-flag"),
         (&["--network", "absent", "box", "true"], 125, "absent"),
         (&["-v", "/absent-host-path-xyz:/x:zzz", "box", "true"], 125, "zzz"),
+        (&["-v", "/tmp:/x", "--tmpfs", "//x/", "box", "true"], 125, "duplicate mount point"),
     ];
     for (arguments, status, word) in table {
         let mut words = vec!["run", "--rm"];
