@@ -22,8 +22,8 @@ pub enum ImportError {
         #[source]
         source: io::Error,
     },
-    /// The input is no tar archive, or a damaged or hostile one.
-    #[error("{what} is not an archive that can be imported")]
+    /// The input is no tar archive, or a damaged or hostile one; or its bytes do not reach the store.
+    #[error("{}", not_taken(what, source))]
     Tar {
         /// What was read.
         what: String,
@@ -58,7 +58,7 @@ pub enum ImportError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A change that is none.
-    #[error(transparent)]
+    #[error("{0}")]
     Change(#[from] ChangeError),
     /// A change that cannot be carried out.
     #[error("change {change:?} cannot be made")]
@@ -70,7 +70,7 @@ pub enum ImportError {
         source: InstructionError,
     },
     /// The store cannot take it.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
 }
 
@@ -94,8 +94,43 @@ impl ImportError {
     }
 }
 
+/// A full disk is no fault of the archive, and must not read like one.
+fn not_taken(what: &str, source: &TarError) -> String {
+    match source {
+        TarError::Read { source, .. } | TarError::Pass { source, .. }
+            if !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            format!("cannot import {what}")
+        }
+        _ => format!("{what} is not an archive that can be imported"),
+    }
+}
+
 impl From<CodecError> for ImportError {
     fn from(error: CodecError) -> Self {
         Self::Read { what: "compressed input".into(), source: io::Error::new(io::ErrorKind::InvalidData, error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_disk_is_not_the_archives_fault() {
+        let pass = |kind: io::ErrorKind| TarError::Pass { offset: 512, source: kind.into() };
+        let read = |kind: io::ErrorKind| TarError::Read { offset: 512, source: kind.into() };
+        let archive = "\"x.tar\" is not an archive that can be imported";
+        let system = "cannot import \"x.tar\"";
+        for (source, expected) in [
+            (pass(io::ErrorKind::StorageFull), system),
+            (read(io::ErrorKind::PermissionDenied), system),
+            (read(io::ErrorKind::InvalidData), archive),
+            (read(io::ErrorKind::UnexpectedEof), archive),
+            (TarError::NotTar { found: "x".into() }, archive),
+        ] {
+            let said = format!("{source:?}");
+            assert_eq!(ImportError::tar("\"x.tar\"", source).to_string(), expected, "{said}");
+        }
     }
 }
