@@ -200,28 +200,15 @@ impl Store {
                 return Err(error);
             }
         };
-        disk::make_dir(&folder.join("upper"), 0o755)?;
-        disk::make_dir(&folder.join("work"), 0o700)?;
-        let image = new.image.map(|(image, _)| image);
-        let state = ContainerState {
-            id,
-            name: named,
-            image_name: new.image.map(|(_, name)| name.to_owned()).unwrap_or_default(),
-            image: image.map(Image::id),
-            manifest: image.map(|image| image.entry.clone()),
-            layers: image.map(|image| image.diff_ids().to_vec()).unwrap_or_default(),
-            created: new.created,
-            started: None,
-            finished: None,
-            remove: new.remove,
-            status: Status::Created,
-            pid: None,
-            exit_code: None,
-            command: new.command.to_vec(),
-            details: new.details.clone(),
-        };
-        write_state(&folder, &state)?;
-        Ok(Container { store: self.clone(), folder, lock, state })
+        match describe(&folder, id, named.clone(), new) {
+            Ok(state) => Ok(Container { store: self.clone(), folder, lock, state }),
+            Err(error) => {
+                // Nobody would see it, and it would keep the name. What is the matter is the first error, not these.
+                let _ = disk::remove_all(&folder);
+                let _ = disk::remove_file(&self.container_name(&named));
+                Err(error)
+            }
+        }
     }
 
     fn name_container(&self, id: &str, wanted: Option<&str>) -> Result<String, StoreError> {
@@ -402,12 +389,43 @@ impl Store {
     }
 }
 
+/// Makes the directories of a new container and writes what is known of it.
+fn describe(folder: &Path, id: String, name: String, new: &NewContainer<'_>) -> Result<ContainerState, StoreError> {
+    disk::make_dir(&folder.join("upper"), 0o755)?;
+    disk::make_dir(&folder.join("work"), 0o700)?;
+    let image = new.image.map(|(image, _)| image);
+    let state = ContainerState {
+        id,
+        name,
+        image_name: new.image.map(|(_, name)| name.to_owned()).unwrap_or_default(),
+        image: image.map(Image::id),
+        manifest: image.map(|image| image.entry.clone()),
+        layers: image.map(|image| image.diff_ids().to_vec()).unwrap_or_default(),
+        created: new.created,
+        started: None,
+        finished: None,
+        remove: new.remove,
+        status: Status::Created,
+        pid: None,
+        exit_code: None,
+        command: new.command.to_vec(),
+        details: new.details.clone(),
+    };
+    write_state(folder, &state)?;
+    Ok(state)
+}
+
 fn write_state(folder: &Path, state: &ContainerState) -> Result<(), StoreError> {
     let scratch = folder.join("state.new");
     // A leftover of a process that was killed while it held this container.
     disk::remove_file(&scratch)?;
+    let bytes = bedplate_oci::to_json(state);
+    // What could not be read again would stop every list of containers.
+    if bytes.len() as u64 > MAX_STATE {
+        return Err(StoreError::TooLarge { what: disk::show(&folder.join("state")), limit: MAX_STATE });
+    }
     let mut file = NewFile::create(scratch, disk::FILE_MODE)?;
-    file.append(&bedplate_oci::to_json(state))?;
+    file.append(&bytes)?;
     disk::rename(file.path(), &folder.join("state"))?;
     Ok(())
 }
@@ -468,6 +486,35 @@ mod tests {
         ] {
             assert_eq!(check_name(name).is_ok(), expected, "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_container_that_cannot_be_described_leaves_nothing() {
+        let (_dir, store) = store();
+        let overhead = {
+            let made = store.create_container(&new(Some("web"), false)).unwrap();
+            let size = std::fs::metadata(made.folder().join("state")).unwrap().len();
+            made.remove().unwrap();
+            // The quotes around the word.
+            size + 2
+        };
+        for (length, expected) in [(MAX_STATE - overhead, true), (MAX_STATE - overhead + 1, false)] {
+            let command = ["x".repeat(length as usize)];
+            let made = store.create_container(&NewContainer { command: &command, ..new(Some("web"), false) });
+            assert_eq!(made.is_ok(), expected, "{:?}", made.err());
+            let listed = store.containers().unwrap().len();
+            assert_eq!(listed, usize::from(expected));
+            if let Ok(made) = made {
+                made.remove().unwrap();
+            }
+        }
+        let left: Vec<_> = std::fs::read_dir(store.root().join("containers"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name != "names")
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+        store.create_container(&new(Some("web"), false)).unwrap();
     }
 
     #[test]
