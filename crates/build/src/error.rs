@@ -244,8 +244,8 @@ pub enum StepError {
         /// The URL.
         url: String,
     },
-    /// A local archive is damaged.
-    #[error("archive {path:?} is damaged")]
+    /// A local archive is damaged, or there is no room for what it holds.
+    #[error("cannot unpack archive {path:?}")]
     Archive {
         /// The source.
         path: String,
