@@ -25,6 +25,8 @@ use bedplate_sys::rooted::{Handle, Resolve, Root};
 use bedplate_tree::{Action, ApplyError, Change, Delta, Tree, TreePath};
 use thiserror::Error;
 
+use crate::select::Reach;
+
 /// The largest Dockerfile or ignore file that is read from a context, in bytes: what their parsers take at most.
 pub const MAX_CONTEXT_FILE: u64 = 16 * 1024 * 1024;
 
@@ -210,10 +212,10 @@ impl BuildContext {
         Ok(Root::from_handle(Handle::from_fd(fd, handle.label())))
     }
 
-    /// The parts of the context at and below `wanted`, or all of it; their bytes can be opened through `contents`.
+    /// The parts of the context that are `wanted`, or all of it; their bytes can be opened through `contents`.
     pub(crate) fn view(
         &self,
-        wanted: Option<&[TreePath]>,
+        wanted: Option<&[Reach]>,
         contents: &mut ContentSources<'_>,
         streams: &Streams,
     ) -> Result<View, ContextError> {
@@ -251,7 +253,7 @@ impl BuildContext {
 #[derive(Default)]
 struct Filter<'a> {
     ignore: Option<&'a Ignore>,
-    wanted: Option<&'a [TreePath]>,
+    wanted: Option<&'a [Reach]>,
     states: RefCell<HashMap<TreePath, IgnoreState>>,
     /// Directories that are excluded themselves, but in which something may come back.
     passed: RefCell<Vec<TreePath>>,
@@ -259,8 +261,7 @@ struct Filter<'a> {
 
 impl Filter<'_> {
     fn choose(&self, path: &TreePath, is_directory: bool) -> Choice {
-        let needed = |wanted: &TreePath| path.strip_prefix(wanted).is_some() || (wanted.strip_prefix(path).is_some());
-        if self.wanted.is_some_and(|wanted| !wanted.iter().any(needed)) {
+        if self.wanted.is_some_and(|wanted| !wanted.iter().any(|reach| reach.has(path))) {
             return Choice::Leave;
         }
         let Some(ignore) = self.ignore else { return Choice::Take };

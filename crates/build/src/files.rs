@@ -14,7 +14,7 @@ use crate::error::StepError;
 use crate::executor::{At, Executor};
 use crate::mode::ModeChange;
 use crate::request::Remark;
-use crate::select::{Found, SourcePattern};
+use crate::select::{Found, Reach, SourcePattern};
 use crate::stage::StageState;
 use crate::{add, history, owner, plan};
 
@@ -212,14 +212,14 @@ impl Executor<'_, '_, '_> {
     }
 
     /// The context as far as the sources need it.
-    fn view(&mut self, patterns: &[&SourcePattern]) -> Result<View, StepError> {
-        let wanted = patterns.iter().map(|pattern| pattern.prefix()).collect::<Result<Vec<_>, _>>()?;
+    fn view(&mut self, patterns: &[&SourcePattern], recursive: bool) -> Result<View, StepError> {
+        let wanted: Vec<Reach> = patterns.iter().map(|pattern| pattern.reach(recursive)).collect();
         let view = self.context.view(Some(&wanted), &mut self.contents, &self.streams)?;
         if view.complete {
             return Ok(view);
         }
         for pattern in patterns {
-            let missing = pattern.find(&view.tree, false)?.is_none_or(|found| found.is_empty());
+            let missing = pattern.find(&view.tree, recursive)?.is_none_or(|found| found.is_empty());
             if (missing || !pattern.is_plain()) && pattern.may_be_elsewhere(&view.tree) {
                 return Ok(self.context.view(None, &mut self.contents, &self.streams)?);
             }
@@ -251,7 +251,7 @@ impl Executor<'_, '_, '_> {
         let place = match origin {
             Origin::Context => {
                 if !patterns.is_empty() {
-                    trees.push(self.view(&patterns)?.tree);
+                    trees.push(self.view(&patterns, flags.parents)?.tree);
                 }
                 "the build context".to_owned()
             }

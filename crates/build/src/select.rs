@@ -56,8 +56,25 @@ impl SourcePattern {
         self.parts.iter().any(|part| Glob::has_wildcard(part))
     }
 
-    /// The deepest directory that all matches lie in, or the path itself without wildcards.
-    pub(crate) fn prefix(&self) -> Result<TreePath, StepError> {
+    /// What the source may need of a tree; `recursive` as for [`SourcePattern::find`].
+    pub(crate) fn reach(&self, recursive: bool) -> Reach {
+        let mut parts = Vec::new();
+        for part in &self.parts {
+            if recursive && part.contains("**") {
+                break;
+            }
+            match Glob::wildcard(part) {
+                _ if !Glob::has_wildcard(part) => parts.push(Part::Name(part.clone())),
+                Ok(glob) => parts.push(Part::Glob(glob)),
+                // Finding it says what is wrong with it.
+                Err(_) => break,
+            }
+        }
+        Reach(parts)
+    }
+
+    /// The path itself without wildcards, or the part of it before the first.
+    fn fixed(&self) -> Result<TreePath, StepError> {
         let fixed: Vec<&str> =
             self.parts.iter().map(String::as_str).take_while(|part| !Glob::has_wildcard(part)).collect();
         parse(&fixed.join("/"))
@@ -69,7 +86,7 @@ impl SourcePattern {
         if self.is_wild() {
             return tree.walk().any(|(path, _)| link(&path));
         }
-        let Ok(mut path) = self.prefix() else { return false };
+        let Ok(mut path) = self.fixed() else { return false };
         loop {
             if link(&path) {
                 return true;
@@ -118,6 +135,26 @@ impl SourcePattern {
             here = next;
         }
         Ok(Some(here.into_iter().filter_map(found).collect()))
+    }
+}
+
+/// The part of a tree that a source may need: what leads to its matches, and all below them.
+#[derive(Debug)]
+pub(crate) struct Reach(Vec<Part>);
+
+#[derive(Debug)]
+enum Part {
+    Name(String),
+    Glob(Glob),
+}
+
+impl Reach {
+    /// Says whether a path leads to a match, is one, or lies below one.
+    pub(crate) fn has(&self, path: &TreePath) -> bool {
+        path.components().zip(&self.0).all(|(name, part)| match part {
+            Part::Name(wanted) => wanted.as_bytes() == name,
+            Part::Glob(glob) => glob.matches(name),
+        })
     }
 }
 
@@ -197,9 +234,27 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_is_what_has_no_wildcards() {
-        for (text, expected) in [("a/b/*.c", "/a/b"), ("*", "/"), ("a/b", "/a/b"), (".", "/"), ("a\\*b", "/")] {
-            assert_eq!(SourcePattern::new(text, false).prefix().unwrap().to_string(), expected, "{text}");
+    fn a_source_reaches_what_leads_to_it_and_lies_below() {
+        // source | recursive | path | reached
+        let table = [
+            ("a/b", false, "a", true),
+            ("a/b", false, "a/b", true),
+            ("a/b", false, "a/b/c", true),
+            ("a/b", false, "a/c", false),
+            ("a/b", false, "b", false),
+            ("*.c", false, "x.c", true),
+            ("*.c", false, "x.h", false),
+            ("*/x/*.c", false, "q", true),
+            ("*/x/*.c", false, "q/x/y.c", true),
+            ("*/x/*.c", false, "q/y", false),
+            (".", false, "any/thing", true),
+            ("**/x", true, "any/thing", true),
+            ("a/**/x", true, "b", false),
+            ("[", false, "x", true),
+        ];
+        for (text, recursive, path, expected) in table {
+            let path = TreePath::parse(path.as_bytes()).unwrap();
+            assert_eq!(SourcePattern::new(text, recursive).reach(recursive).has(&path), expected, "{text} {path}");
         }
     }
 }
