@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bedplate_run::seccomp::{Action, Arch, Profile, Rule, compile};
 use bedplate_run::{Outcome, Root, RuntimeConfig, Streams, run};
+use bedplate_sys::caps::CapSet;
 use bedplate_sys::userns::{Sources, become_root};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,9 @@ struct Job {
     capture: bool,
     #[serde(default)]
     threads: bool,
+    /// System calls that are to be missing, as on an older kernel.
+    #[serde(default)]
+    missing: Vec<String>,
     #[serde(default)]
     outcome: Option<PathBuf>,
 }
@@ -49,6 +54,16 @@ fn main() -> ExitCode {
             return ExitCode::from(125);
         }
     };
+    if !job.missing.is_empty() {
+        const ENOSYS: u16 = 38;
+        let rules = vec![Rule::new(job.missing, Action::Errno(ENOSYS))];
+        let profile = Profile { default: Action::Allow, rules };
+        let loaded = compile(&profile, CapSet::ALL, Arch::of_machine()).map(|f| bedplate_sys::seccomp::load(&f));
+        if !matches!(loaded, Ok(Ok(()))) {
+            eprintln!("error: the filter cannot be loaded: {loaded:?}");
+            return ExitCode::from(2);
+        }
+    }
     if job.threads {
         std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(60)));
     }

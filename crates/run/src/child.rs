@@ -111,7 +111,15 @@ fn prepare(plan: &Plan<'_>, socket: &OwnedFd) -> Result<Ready, Report> {
     }
     process::new_session().map_err(step("start a session"))?;
     process::set_umask(0);
-    mount::make_all_private().map_err(step("make mounts private"))?;
+    mount::make_all_private().map_err(|e| {
+        let chrooted = e.errno() == Errno::INVAL;
+        let report = step("make mounts private")(e);
+        if chrooted {
+            report.hint("the root directory is no mount point, as in a chroot: bind-mount it upon itself first")
+        } else {
+            report
+        }
+    })?;
     let attributes = Attributes { no_dev: !config.privileged, ..Attributes::default() };
     let root = plan.root.mount(plan.around.rootless, attributes).map_err(|e| {
         let unsupported = matches!(

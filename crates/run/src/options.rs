@@ -360,7 +360,9 @@ pub fn hostname(value: &str) -> Result<String, OptionError> {
     const LONGEST: usize = 64;
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if value.is_empty() || value.len() > LONGEST || !value.chars().all(good) || value.starts_with('-') {
-        let why = format!("a host name has 1 to {LONGEST} letters, digits, \"-\", \"_\" and \".\", and does not begin with \"-\"");
+        let why = format!(
+            "a host name has 1 to {LONGEST} letters, digits, \"-\", \"_\" and \".\", and does not begin with \"-\""
+        );
         return Err(invalid("--hostname", value, why));
     }
     Ok(value.to_owned())

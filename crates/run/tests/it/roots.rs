@@ -99,6 +99,45 @@ fn five_hundred_lowers_can_be_stacked_and_no_more() {
 }
 
 #[test]
+fn an_older_kernel_gives_the_same() {
+    if !able("an_older_kernel_gives_the_same") {
+        return;
+    }
+    const NEW_MOUNT: [&str; 5] = ["fsopen", "fsconfig", "fsmount", "move_mount", "open_tree"];
+    const OTHERS: [&str; 4] = ["openat2", "mount_setattr", "fchmodat2", "close_range"];
+    for missing in
+        [&["openat2"][..], &NEW_MOUNT, &["mount_setattr"], &["close_range"], &[&NEW_MOUNT[..], &OTHERS].concat()]
+    {
+        for way in [1, 2] {
+            let place = Place::new();
+            place.file("etc/passwd", b"root:x:0:0::/root:/bin/sh\n");
+            symlink("../run/resolv.conf", place.path("lower/etc/resolv.conf")).unwrap();
+            std::fs::create_dir(place.path("host")).unwrap();
+            let (_, _, root) = ways(&place).swap_remove(way);
+            let root = if way == 1 { place.overlay(OverlayVia::Auto) } else { root };
+            let mut config = place.probe(&["report"]);
+            config.resolv_conf = Some("resolv\n".into());
+            config.read_only = true;
+            config.mounts = vec![Mount::Bind {
+                source: place.path("host"),
+                target: "/host".into(),
+                read_only: true,
+                recursive: true,
+            }];
+            let ran = place.run_with(&root, &config, json!({"missing": missing}), b"").ok();
+            assert_eq!(ran.all("fd"), Vec::<&str>::new(), "{missing:?}");
+            assert_eq!(ran.one("env"), "HOME=/root");
+            for path in ["/", "/host", "/sys", "/proc/sys"] {
+                let line = ran.all("mount").into_iter().find(|l| l.split(' ').nth(4) == Some(path)).unwrap().to_owned();
+                assert!(line.split(' ').nth(5).is_some_and(|o| o.starts_with("ro")), "{missing:?} {line}");
+            }
+            config.args = ["/bin/probe", "cat", "/etc/resolv.conf"].map(str::to_owned).to_vec();
+            assert_eq!(place.run_with(&root, &config, json!({"missing": missing}), b"").ok().stdout, "resolv\n");
+        }
+    }
+}
+
+#[test]
 fn links_in_the_image_lead_no_mount_outside() {
     if !able("links_in_the_image_lead_no_mount_outside") {
         return;
