@@ -5,7 +5,9 @@
 //! tree   --unpack----> a copy ---------process--> the copy --compare--> changes  where no overlay can be had
 //! ```
 //!
-//! Both ways give the same layer. What is made for a step lies in the lease's folder and goes with it.
+//! Both ways give the same layer, with two limits that no way of reading can mend: a process sees in a copy that names of
+//! one file of the layers below are files of their own, and `rename(2)` of a directory of the layers below fails on an
+//! overlay, so that tools copy it. What is made for a step lies in the lease's folder and goes with it.
 
 use std::cell::RefCell;
 use std::fs;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use bedplate_image::disk::{DiskOwners, Prepared, ScanError};
 use bedplate_image::{
-    ContentSources, Owners, UnpackError, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_tree,
+    ContentSources, Owners, UnpackError, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_parted,
 };
 use bedplate_run::{
     Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RunError, RuntimeConfig, Stream, Streams, probe_overlay,
@@ -203,7 +205,7 @@ impl<'a> Runtime<'a> {
             return Ok(Err(status));
         }
         let placeholders = placeholders(&mount_points)?;
-        let prepared = Prepared { owners, placeholders: &placeholders, skipped: snapshot.skipped() };
+        let prepared = Prepared { owners, placeholders: &placeholders, skipped: snapshot.skipped(), parted: false };
         let upper = Root::from_handle(open(&upper)?);
         let found = read_upper(upper, step.tree, contents, options.marks, &prepared).map_err(RuntimeError::Changes)?;
         Ok(Ok(outcome(found, warnings)))
@@ -221,7 +223,7 @@ impl<'a> Runtime<'a> {
         let path = self.directory()?;
         let handle = open(&path)?;
         let options = UnpackOptions { owners: SnapshotOptions::of(privilege).owners, ..UnpackOptions::default() };
-        let report = unpack_tree(step.tree, &*contents, &handle, &options).map_err(RuntimeError::Unpack)?;
+        let report = unpack_parted(step.tree, &*contents, &handle, &options).map_err(RuntimeError::Unpack)?;
         let root = Root::from_handle(open(&path)?);
         let recorded = record(&root).map_err(RuntimeError::Changes)?;
         let root = RunRoot::Directory { path: path.clone() };
@@ -230,7 +232,7 @@ impl<'a> Runtime<'a> {
             return Ok(Err(status));
         }
         let placeholders = placeholders(&mount_points)?;
-        let prepared = Prepared { owners, placeholders: &placeholders, skipped: &report.skipped };
+        let prepared = Prepared { owners, placeholders: &placeholders, skipped: &report.skipped, parted: true };
         let root = Root::from_handle(open(&path)?);
         let found = compare(root, step.tree, &recorded, contents, &prepared).map_err(RuntimeError::Changes)?;
         Ok(Ok(outcome(found, warnings)))
@@ -282,7 +284,12 @@ impl Runner for Runtime<'_> {
     ) -> Result<RunOutcome, CommandFailure> {
         match self.step(step, contents, observer) {
             Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(status)) => Err(CommandFailure::Status { status }),
+            Ok(Err(status)) => Err(match &self.privilege {
+                Some(Privilege::One { reason, .. }) => {
+                    CommandFailure::StatusWithOneId { status, reason: reason.clone() }
+                }
+                _ => CommandFailure::Status { status },
+            }),
             Err(error) => Err(CommandFailure::Runtime(Box::new(error))),
         }
     }

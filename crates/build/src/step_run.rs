@@ -5,6 +5,7 @@
 
 use bedplate_image::ContentSources;
 use bedplate_oci::{ContainerConfig, DiffId};
+use bedplate_sys::userns::NoRange;
 use bedplate_tree::{Delta, Tree};
 use thiserror::Error;
 
@@ -60,6 +61,18 @@ pub enum CommandFailure {
     Status {
         /// The status; 128 and more for a signal.
         status: u8,
+    },
+    /// It ended with another status than 0, where giving files to others and becoming another user fail.
+    #[error(
+        "the command ended with status {status}. It ran with one user ID, where it cannot change the owner of a file, \
+         nor become another user"
+    )]
+    StatusWithOneId {
+        /// The status; 128 and more for a signal.
+        status: u8,
+        /// Why there was one, with the remedy.
+        #[source]
+        reason: NoRange,
     },
     /// It could not be started, or what it did could not be found out.
     #[error("the command cannot be run")]

@@ -12,6 +12,7 @@ use bedplate_tree::{Difference, Tree, TreePath};
 use crate::contents::{ContentSources, Contents, Stamps};
 use crate::disk::{self, Memory, Prepared, ScanError};
 use crate::unpack::SkipReason;
+use crate::upper::is_same;
 
 /// The clock of file systems ticks every 4 to 10 ms: a file that was changed so shortly before the
 /// recording could be changed again without a trace. It is read again in any case.
@@ -72,11 +73,12 @@ pub fn compare(
     let mut new = Tree::new();
     let mut stamps = Stamps::new();
     let mut links: HashMap<(u64, u64), TreePath> = HashMap::new();
+    let mut single = Vec::new();
     let top = TreePath::root();
     let stat = root.handle().stat_self().map_err(|source| ScanError::Read { path: top.clone(), source })?;
-    let (xattrs, _) = disk::xattrs(root.handle(), &c".".to_owned(), &top)?;
+    let (xattrs, others) = disk::xattrs(root.handle(), &c".".to_owned(), &top)?;
     let mut entry = bedplate_tree::Entry::directory(disk::metadata(&stat, xattrs));
-    memory.complete(&top, &mut entry);
+    memory.complete(&top, &mut entry, &others);
     new.put(&top, entry).map_err(|source| ScanError::Place { path: top.clone(), source })?;
     let mut pending = vec![top];
     while let Some(directory) = pending.pop() {
@@ -86,7 +88,14 @@ pub fn compare(
                 continue;
             }
             let place = |source| ScanError::Place { path: found.path.clone(), source };
+            // None was unpacked, and on an overlay none can be made.
+            if found.stat.kind == Kind::CharDevice && found.stat.rdev == (0, 0) {
+                return Err(ScanError::WhiteoutDevice { path: found.path });
+            }
             let is_directory = found.stat.kind == Kind::Directory;
+            if prepared.parted && found.stat.nlink == 1 && !is_directory && has_more_names(base, &found.path) {
+                single.push(found.path.clone());
+            }
             if !is_directory && found.stat.nlink > 1 {
                 if let Some(target) = links.get(&(found.stat.dev, found.stat.ino)) {
                     new.link(&found.path, target).map_err(place)?;
@@ -100,9 +109,9 @@ pub fn compare(
             let entry = match old {
                 Some(old) => old.clone(),
                 None => {
-                    let (xattrs, _) = disk::xattrs(&handle, &name, &found.path)?;
+                    let (xattrs, others) = disk::xattrs(&handle, &name, &found.path)?;
                     let mut entry = disk::entry(&handle, &name, &found, number, &mut stamps, xattrs)?;
-                    memory.complete(&found.path, &mut entry);
+                    memory.complete(&found.path, &mut entry, &others);
                     entry
                 }
             };
@@ -116,8 +125,33 @@ pub fn compare(
     restore_skipped(base, &mut new, prepared)?;
     disk::forgive_placeholders(base, &mut new, prepared);
     sources.insert_directory(number, root, stamps);
+    rejoin(base, &mut new, &single, sources)?;
     let mut same = |a: &_, b: &_| sources.same(a, b);
     Ok(bedplate_tree::diff(base, &new, &mut same)?)
+}
+
+fn has_more_names(base: &Tree, path: &TreePath) -> bool {
+    base.lookup(path).is_some_and(|id| base.inode(id).links() > 1)
+}
+
+/// Gives names that were unpacked apart, and whose files are as they were, one file again.
+fn rejoin(base: &Tree, new: &mut Tree, single: &[TreePath], contents: &dyn Contents) -> Result<(), ScanError> {
+    let mut first: HashMap<_, &TreePath> = HashMap::new();
+    for path in single {
+        let (Some(old), Some(now)) = (base.lookup(path), new.entry(path)) else { continue };
+        if !is_same(&base.inode(old).entry, now, contents)? {
+            continue;
+        }
+        match first.get(&old) {
+            Some(target) => {
+                new.link(path, target).map_err(|source| ScanError::Place { path: path.clone(), source })?;
+            }
+            None => {
+                first.insert(old, path);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Puts what could not be unpacked, where its directory is still there and nothing took its place.

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::contents::{ContentError, Stamp, Stamps};
 use crate::overlay::is_overlay_xattr;
+use crate::owner_mark::{OWNER_MARK, is_own_xattr, owner_of_mark};
 use crate::unpack::{SkipReason, Skipped};
 
 /// Why a directory cannot be read as a tree.
@@ -41,6 +42,12 @@ pub enum ScanError {
     /// Neither file, directory, link, device, pipe nor socket.
     #[error("\"{path}\" is of a kind that no image can hold")]
     Kind {
+        /// Where.
+        path: TreePath,
+    },
+    /// A device 0:0, which means nothing on a disk and a removed file to an overlay.
+    #[error("\"{path}\" is a device 0:0, which overlays take for a removed file: no RUN step may leave one")]
+    WhiteoutDevice {
         /// Where.
         path: TreePath,
     },
@@ -88,7 +95,11 @@ pub enum DiskOwners {
     /// As they are.
     #[default]
     AsIs,
-    /// There is one ID only: what was there keeps its owner, what is new belongs to 0:0.
+    /// There is one ID only: what was unpacked keeps its owner wherever it goes, what is new belongs to 0:0.
+    ///
+    /// A mark on files and directories tells the two apart. Symbolic links, devices and pipes can have none, nor
+    /// files on some file systems: there, what has the place of an old one of its kind has its owner.
+    /// Nothing tells that a process gave a file of another owner to root: to the kernel it is root's already.
     One,
 }
 
@@ -101,6 +112,8 @@ pub struct Prepared<'a> {
     pub placeholders: &'a [TreePath],
     /// What could not be unpacked and must not count as removed.
     pub skipped: &'a [Skipped],
+    /// Whether the names of files with several were [unpacked apart](crate::unpack::unpack_parted).
+    pub parted: bool,
 }
 
 /// An inode as found.
@@ -136,7 +149,7 @@ pub(crate) fn open(root: &Root, path: &TreePath) -> Result<Handle, ScanError> {
 }
 
 /// Extended attributes that say something about this machine and not about the file: labels of its security
-/// modules, integrity measurements, and what its overlays keep.
+/// modules, integrity measurements, what its overlays keep, and our own marks.
 pub(crate) fn is_of_the_machine(name: &[u8]) -> bool {
     const OF_THE_MACHINE: [&[u8]; 6] = [
         b"security.selinux",
@@ -146,7 +159,7 @@ pub(crate) fn is_of_the_machine(name: &[u8]) -> bool {
         b"security.evm",
         b"system.nfs4_acl",
     ];
-    OF_THE_MACHINE.contains(&name) || is_overlay_xattr(name)
+    OF_THE_MACHINE.contains(&name) || is_overlay_xattr(name) || is_own_xattr(name)
 }
 
 /// All extended attributes, and the same without those that are no business of an image.
@@ -247,14 +260,18 @@ impl<'a> Memory<'a> {
         Self { base, owners: prepared.owners, xattrs }
     }
 
-    /// Gives an entry what the disk could not hold of it.
-    pub(crate) fn complete(&self, path: &TreePath, entry: &mut Entry) {
+    /// Gives an entry what the disk could not hold of it; `others` are its attributes that no image gets.
+    pub(crate) fn complete(&self, path: &TreePath, entry: &mut Entry, others: &Xattrs) {
         let old = self
             .base
             .entry(path)
             .filter(|old| std::mem::discriminant(&old.kind) == std::mem::discriminant(&entry.kind));
         if self.owners == DiskOwners::One {
-            (entry.metadata.uid, entry.metadata.gid) = old.map_or((0, 0), |old| (old.metadata.uid, old.metadata.gid));
+            let marked = others.get(OWNER_MARK).and_then(|value| owner_of_mark(value));
+            let unmarkable =
+                || path.is_root() || self.xattrs.get(path).is_some_and(|names| names.contains(&OWNER_MARK));
+            let by_place = || old.filter(|_| unmarkable()).map(|old| (old.metadata.uid, old.metadata.gid));
+            (entry.metadata.uid, entry.metadata.gid) = marked.or_else(by_place).unwrap_or((0, 0));
         }
         let (Some(old), Some(names)) = (old, self.xattrs.get(path)) else { return };
         for name in names {

@@ -29,6 +29,7 @@ use thiserror::Error;
 
 use crate::contents::{BUFFER, ContentError, Contents};
 use crate::overlay::{Marks, is_overlay_xattr};
+use crate::owner_mark::{OWNER_MARK, is_own_xattr, owner_mark};
 
 /// How many entries of one directory are handed to a thread at once: few enough to spread a large
 /// directory over threads, enough that opening the directory costs nothing beside them.
@@ -183,7 +184,7 @@ pub enum SkipReason {
         /// Its name.
         name: Box<[u8]>,
     },
-    /// An extended attribute by which an entry would pose as part of an overlay.
+    /// An extended attribute by which an entry would pose as part of an overlay, or as unpacked by us.
     OverlayXattr {
         /// Its name.
         name: Box<[u8]>,
@@ -238,11 +239,32 @@ pub fn unpack_tree(
     into: &Handle,
     options: &UnpackOptions,
 ) -> Result<UnpackReport, UnpackError> {
+    unpack(&plan_of(tree, false), contents, into, options)
+}
+
+/// Makes `tree` real as [`unpack_tree`] does, but each name of a file with several as a file of its own.
+///
+/// For a process to work in, whose changes are found by [`compare`](crate::compare::compare) with
+/// [`Prepared::parted`](crate::disk::Prepared::parted): an overlay parts such names at the first change to one of them,
+/// and so that both ways give the same layer, a copy has them apart from the start.
+///
+/// # Errors
+/// As [`unpack_tree`].
+pub fn unpack_parted(
+    tree: &Tree,
+    contents: &dyn Contents,
+    into: &Handle,
+    options: &UnpackOptions,
+) -> Result<UnpackReport, UnpackError> {
+    unpack(&plan_of(tree, true), contents, into, options)
+}
+
+fn plan_of(tree: &Tree, parted: bool) -> Plan<'_> {
     let mut plan = Plan::default();
     let mut first: HashMap<_, TreePath> = HashMap::new();
     for (path, id) in tree.walk() {
         let inode = tree.inode(id);
-        if inode.links() > 1 {
+        if inode.links() > 1 && !parted {
             if let Some(target) = first.get(&id) {
                 plan.links.push((path, target.clone()));
                 continue;
@@ -251,7 +273,7 @@ pub fn unpack_tree(
         }
         plan.entry(path, &inode.entry);
     }
-    unpack(&plan, contents, into, options)
+    plan
 }
 
 /// Makes the changes that `delta` brings to `below` real in the empty directory `into`, in the form in which overlayfs
@@ -683,7 +705,13 @@ impl Worker<'_> {
         let defaults = self.of.defaults;
         if owner_unknown || (metadata.uid, metadata.gid) != (defaults.uid, defaults.gid) {
             if self.of.options.owners == Owners::One {
-                self.report.owners_skipped += u64::from((metadata.uid, metadata.gid) != (defaults.uid, defaults.gid));
+                if (metadata.uid, metadata.gid) != (defaults.uid, defaults.gid) {
+                    self.report.owners_skipped += 1;
+                    // Stays with the file whatever it is named later, and goes with it. Links and devices take none.
+                    if at.set_xattr(OWNER_MARK, &owner_mark(metadata.uid, metadata.gid)).is_err() {
+                        self.skip(path, SkipReason::Xattr { name: OWNER_MARK.into() });
+                    }
+                }
             } else {
                 at.chown(metadata.uid, metadata.gid).map_err(|source| self.of.owner_error(path, metadata, source))?;
                 // The kernel takes set-id bits away with the owner; without them the mode stays.
@@ -694,13 +722,18 @@ impl Worker<'_> {
             at.chmod(metadata.mode).map_err(failed)?;
         }
         for (key, value) in &metadata.xattrs {
-            if is_overlay_xattr(key) {
+            if is_overlay_xattr(key) || is_own_xattr(key) {
                 self.skip(path, SkipReason::OverlayXattr { name: key.clone() });
                 continue;
             }
             match at.set_xattr(key, value) {
                 Ok(()) => {}
-                Err(error) if error.is_denied() || error.is_unsupported() => {
+                // An access list of users that do not exist here is invalid to the kernel.
+                Err(error)
+                    if error.is_denied()
+                        || error.is_unsupported()
+                        || error.errno() == Errno::INVAL && key.starts_with(b"system.posix_acl_") =>
+                {
                     self.skip(path, SkipReason::Xattr { name: key.clone() });
                 }
                 Err(error) => return Err(failed(error)),

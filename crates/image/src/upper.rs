@@ -127,7 +127,7 @@ impl Reading<'_> {
                     continue;
                 }
                 let mut entry = disk::entry(&handle, &name, &found, self.number, &mut self.stamps, kept)?;
-                self.memory.complete(&found.path, &mut entry);
+                self.memory.complete(&found.path, &mut entry, &others);
                 links.insert(key, self.files.len());
                 self.files.push(Group { names: vec![found.path], entry });
             }
@@ -146,7 +146,7 @@ impl Reading<'_> {
             self.new.clear(path);
         }
         let mut entry = Entry::directory(metadata);
-        self.memory.complete(path, &mut entry);
+        self.memory.complete(path, &mut entry, others);
         self.new.put(path, entry).map_err(|source| ScanError::Place { path: path.clone(), source })?;
         disk::bound(&self.new, path)?;
         Ok(opacity)
@@ -196,7 +196,7 @@ fn put_file(new: &mut Tree, group: &Group, contents: &dyn Contents) -> Result<()
     disk::bound(new, first)
 }
 
-fn is_same(old: &Entry, new: &Entry, contents: &dyn Contents) -> Result<bool, ScanError> {
+pub(crate) fn is_same(old: &Entry, new: &Entry, contents: &dyn Contents) -> Result<bool, ScanError> {
     match (&old.kind, &new.kind) {
         (EntryKind::File(a), EntryKind::File(b)) => Ok(old.metadata == new.metadata && contents.same(a, b)?),
         _ => Ok(old.is_like(new)),

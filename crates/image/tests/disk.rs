@@ -463,6 +463,50 @@ fn one_id_remembers_the_owners_of_the_base() {
 }
 
 #[test]
+fn owners_go_where_files_go_although_there_is_one_id() {
+    let mut base = new_tree();
+    let theirs = Metadata { uid: 5, gid: 42, ..metadata(0o640) };
+    for name in ["moved", "replaced", "d/in-moved"] {
+        base.put(&path(name), Entry::file(Content::from_bytes(*b"1"), theirs.clone())).unwrap();
+    }
+    base.put(&path("d"), Entry::directory(theirs.clone())).unwrap();
+    let link = |target: &str| Entry { metadata: Metadata { mode: 0o777, ..theirs.clone() }, ..symlink(target) };
+    base.put(&path("link"), link("a")).unwrap();
+    let mut marked = theirs.clone();
+    marked.xattrs.insert(b"user.bedplate.owner"[..].into(), [9; 8].into());
+    base.put(&path("liar"), Entry::file(Content::empty(), marked)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    let options = UnpackOptions { owners: Owners::One, threads: 1 };
+    let report = unpack_tree(&base, &ContentSources::new(), root.handle(), &options).unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::rename(at("moved"), at("was-moved")).unwrap();
+    std::fs::rename(at("d"), at("e")).unwrap();
+    std::fs::remove_file(at("replaced")).unwrap();
+    std::fs::write(at("replaced"), b"1").unwrap();
+    std::fs::write(at("liar"), b"1").unwrap();
+    std::fs::remove_file(at("link")).unwrap();
+    std::os::unix::fs::symlink("b", at("link")).unwrap();
+    let prepared =
+        Prepared { owners: bedplate_image::DiskOwners::One, skipped: &report.skipped, ..Prepared::default() };
+    let found = compare(root, &base, &Recorded::default(), &mut ContentSources::new(), &prepared).unwrap();
+    let owners: Vec<_> = found
+        .delta
+        .changes
+        .iter()
+        .filter_map(|change| match &change.action {
+            bedplate_tree::Action::Put(entry) if !change.path.is_root() => {
+                assert!(!entry.metadata.xattrs.keys().any(|key| key.starts_with(b"user.bedplate.")));
+                Some(format!("{} {}:{}", change.path, entry.metadata.uid, entry.metadata.gid))
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = ["/e 5:42", "/e/in-moved 5:42", "/liar 5:42", "/link 5:42", "/replaced 0:0", "/was-moved 5:42"];
+    assert_eq!(owners, expected);
+}
+
+#[test]
 fn what_could_not_be_unpacked_is_not_removed() {
     let mut base = new_tree();
     let device = EntryKind::CharDevice { major: 0, minor: 0 };

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use bedplate_image::{
-    ContentSources, Marks, Prepared, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_tree,
-    write_layer,
+    ContentSources, Marks, Prepared, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_parted,
+    unpack_tree, write_layer,
 };
 use bedplate_sys::rooted::Root;
 use bedplate_tree::{Action, Content, Delta, Difference, Entry, EntryKind, Metadata, Timestamp, Tree, TreePath};
@@ -52,19 +52,25 @@ fn base() -> Tree {
         "opened",
         "chmod",
         "linked-a",
+        "written-a",
+        "joined-a",
+        "owned-a",
     ];
     for name in files {
         let bytes = Content::from_bytes(format!("this is {name}").into_bytes());
         tree.put(&path(name), Entry::file(bytes, metadata(0o644))).unwrap();
     }
     tree.link(&path("linked-b"), &path("linked-a")).unwrap();
+    for name in ["written", "joined", "owned"] {
+        tree.link(&path(&format!("{name}-b")), &path(&format!("{name}-a"))).unwrap();
+        tree.link(&path(&format!("{name}-c")), &path(&format!("{name}-a"))).unwrap();
+    }
     let symlink = Entry { kind: EntryKind::Symlink(b"untouched"[..].into()), metadata: metadata(0o777) };
     tree.put(&path("symlink"), symlink).unwrap();
     tree
 }
 
-/// What the process does in its root. Hard-linked files of the base are left alone: an overlay parts them where a
-/// file system does not, and no way of reading can mend that.
+/// What the process does in its root. Files of the base with several names are parted where they are changed.
 const WORK: &str = r"
 echo more >> appended
 : >> opened
@@ -88,6 +94,9 @@ chmod 0711 touched
 truncate -s 3M sparse
 echo u > 'ünïcode name'
 mkdir hosts.d
+echo more >> written-a
+ln joined-a joined-d
+chmod 0700 owned-a owned-b owned-c
 ";
 
 /// Runs the work, in namespaces of its own; `None` where that cannot be had.
@@ -136,12 +145,12 @@ fn in_copy(base: &Tree, work: &Path) -> Option<(Difference, ContentSources<'stat
     std::fs::create_dir(&copy).unwrap();
     let mut sources = ContentSources::new();
     let root = Root::open(&*copy).unwrap();
-    unpack_tree(base, &sources, root.handle(), &UnpackOptions::default()).unwrap();
+    unpack_parted(base, &sources, root.handle(), &UnpackOptions::default()).unwrap();
     let recorded = record(&root).unwrap();
     run(&format!("set -e; cd {}; {WORK}", copy.to_str().unwrap()), &["-m"])
         .or_else(|| run(&format!("set -e; cd {}; {WORK}", copy.to_str().unwrap()), &["-Urm"]))?;
     let placeholders = [path("hosts.d")];
-    let prepared = Prepared { placeholders: &placeholders, ..Prepared::default() };
+    let prepared = Prepared { placeholders: &placeholders, parted: true, ..Prepared::default() };
     let found = compare(root, base, &recorded, &mut sources, &prepared).unwrap();
     Some((found, sources))
 }
@@ -165,10 +174,31 @@ fn overlays_and_copies_tell_the_same() {
     by_copy.clamp(EPOCH);
     let expected = write_layer(&by_copy, &copy_sources, EPOCH, std::io::sink()).unwrap();
     let names: Vec<String> = by_copy.changes.iter().map(|change| change.path.to_string()).collect();
-    for absent in ["/untouched", "/opened", "/linked-a", "/linked-b", "/hosts.d", "/etc/passwd", "/gone/a"] {
+    for absent in [
+        "/untouched",
+        "/opened",
+        "/linked-a",
+        "/linked-b",
+        "/written-b",
+        "/joined-b",
+        "/hosts.d",
+        "/etc/passwd",
+        "/gone/a",
+    ] {
         assert!(!names.iter().any(|name| name == absent), "{absent} in {names:?}");
     }
-    for present in ["/appended", "/chmod", "/etc/removed", "/gone", "/was-moved/a", "/touched", "/new-b", "/symlink"] {
+    for present in [
+        "/appended",
+        "/chmod",
+        "/etc/removed",
+        "/gone",
+        "/was-moved/a",
+        "/touched",
+        "/new-b",
+        "/symlink",
+        "/written-a",
+        "/joined-d",
+    ] {
         assert!(names.iter().any(|name| name == present), "{present} not in {names:?}");
     }
     for marks in [Marks::Trusted, Marks::User] {
