@@ -159,8 +159,12 @@ fn run_image(args: Args, context: &Context, rm: bool) -> Result<u8, Failure> {
         command: &command,
         details: json!({ROOTLESS: privilege.is_rootless(), ONE_ID: matches!(privilege, Privilege::One { .. })}),
     })?;
-    if let Some(file) = &args.cidfile {
-        write_id(file, container.id())?;
+    if let Some(file) = &args.cidfile
+        && let Err(failure) = write_id(file, container.id())
+    {
+        // It never ran, and whoever wanted to know its ID does not.
+        container.remove()?;
+        return Err(failure);
     }
     let finished = in_container(&args, context, &request, &privilege, &store, &image, &mut container);
     if rm {

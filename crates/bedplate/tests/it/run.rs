@@ -553,6 +553,17 @@ fn without_rm_the_container_is_kept_by_name() {
 }
 
 #[test]
+fn a_taken_cidfile_leaves_no_container() {
+    let Some(sandbox) = box_sandbox("run::a_taken_cidfile_leaves_no_container") else { return };
+    sandbox.write("id", "");
+    for words in [&["run", "--cidfile", "id", "box", "true"][..], &["run", "--rm", "--cidfile", "id", "box", "true"]] {
+        sandbox.bedplate(words).ends(125).says("cannot write the container's ID to id");
+        assert_eq!(sandbox.bedplate(["ps", "-aq"]).ok().text(), "", "{words:?}");
+    }
+    fsck(&sandbox);
+}
+
+#[test]
 fn an_image_of_many_layers() {
     let Some(sandbox) = box_sandbox("run::an_image_of_many_layers") else { return };
     // More than mount(2) has room for in its one page of options.
