@@ -136,6 +136,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         let later = |state: &bedplate_store::ContainerState| until.is_some_and(|until| state.created >= until);
         list("Deleted Containers:", store.prune_containers(later)?)?;
     }
+    // Before the images: their list is written anew, for which a full disk has no room until something went.
+    caches(&args, &store, until)?;
     let mut images = Vec::new();
     if args.chosen(args.images) {
         let removal = store.prune_images(args.all, |image| !conditions.matches(image))?;
@@ -143,7 +145,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         images.extend(removal.deleted.iter().map(|id| format!("deleted: {id}")));
     }
     list("Deleted Images:", images)?;
-    caches(&args, &store, until)?;
     let swept = store.sweep()?;
     if swept.snapshots_left > 0 {
         context.warn(&format!("{} unpacked roots belong to other users and stay", swept.snapshots_left));

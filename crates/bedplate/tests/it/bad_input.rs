@@ -482,6 +482,8 @@ fn a_full_disk() {
          $B save -o {disk}/out.tar again && rm {disk}/out.tar || exit 90
          head -c 4m /dev/zero >{disk}/fill 2>/dev/null
          $B save -o {disk}/out.tar again 2>>{disk}-err && exit 89
+         $B run --rm --name held small true 2>>{disk}-err; $B run --rm --name held small true 2>{disk}-twice
+         grep -q 'in use' {disk}-twice && exit 83
          [ ! -e {disk}/out.tar ] || exit 88
          $B images -q >/dev/null || exit 87
          rm {disk}/fill
