@@ -5,9 +5,19 @@
 //! tree   --unpack----> a copy ---------process--> the copy --compare--> changes  where no overlay can be had
 //! ```
 //!
-//! Both ways give the same layer, with two limits that no way of reading can mend: a process sees in a copy that names of
-//! one file of the layers below are files of their own, and `rename(2)` of a directory of the layers below fails on an
-//! overlay, so that tools copy it. What is made for a step lies in the lease's folder and goes with it.
+//! Both ways give the same layer, and so do root, a user with a range of IDs, and a user with one. What the kernel
+//! shows to the process differs in a few places, and what it makes of them then differs, too:
+//!
+//! | the process | what differs |
+//! |---|---|
+//! | copies several names of one file of the layers below | a copy has them apart, so copies of them are apart |
+//! | renames a directory of the layers below | fails on an overlay; `mv` copies then |
+//! | writes to a set-user-ID file | loses the bit where root is not the machine's |
+//! | removes a device of the layers below, replaces a file with `trusted.*` attributes | unseen without root |
+//! | gives a file of another user to root, copies one, moves such a symbolic link | with one ID unseen; said once |
+//!
+//! Making devices without root, `chown` and `USER` with one ID fail, and the failure says why.
+//! What is made for a step lies in the lease's folder and goes with it.
 
 use std::cell::RefCell;
 use std::fs;
@@ -27,11 +37,15 @@ use bedplate_store::{Lease, SnapshotOptions, StoreError};
 use bedplate_sys::CallError;
 use bedplate_sys::rooted::{Handle, Root};
 use bedplate_sys::userns::{Privilege, Sources, UsernsError, become_root};
-use bedplate_tree::{Difference, PathError, TreePath};
+use bedplate_tree::{Difference, PathError, Tree, TreePath};
 use thiserror::Error;
 
 use crate::request::{Event, Observer};
 use crate::step_run::{CommandFailure, RunOutcome, RunStep, Runner};
+
+/// What a plain user is told whose layers hold files of others.
+const OWNERS_UNSEEN: &str = "the layers below hold files of other users than root, and there is one user ID: that a \
+     command gives such a file to root is not seen, and a copy of one by cp or mv is root's";
 
 /// The host name that a step sees: the same on every machine.
 const HOSTNAME: &str = "build";
@@ -111,13 +125,15 @@ pub struct Runtime<'a> {
     privilege: Option<Privilege>,
     /// Whether overlays work here, once that was asked.
     overlay: Option<bool>,
+    /// Whether the user was told what becomes of owners.
+    warned: bool,
 }
 
 impl<'a> Runtime<'a> {
     /// A runtime whose directories lie in the lease's folder; `resolv_conf` is what steps with a network see.
     #[must_use]
     pub fn new(lease: &'a Lease, sources: Sources, kind: RootKind, resolv_conf: Option<String>) -> Self {
-        Self { lease, sources, kind, resolv_conf, privilege: None, overlay: None }
+        Self { lease, sources, kind, resolv_conf, privilege: None, overlay: None, warned: false }
     }
 
     fn privilege(&mut self) -> Result<Privilege, RuntimeError> {
@@ -200,7 +216,8 @@ impl<'a> Runtime<'a> {
         let handle = open(&upper)?;
         prepare_upper(&handle, step.tree).map_err(RuntimeError::Changes)?;
         let root = RunRoot::Overlay { lowers: snapshot.lowers().to_vec(), upper: upper.clone(), work, via };
-        let (status, mount_points, warnings) = carry_out(&root, &config, &privilege, observer)?;
+        let (status, mount_points, mut warnings) = carry_out(&root, &config, &privilege, observer)?;
+        warnings.extend(self.unseen_owners(step.tree, &privilege));
         if status != 0 {
             return Ok(Err(status));
         }
@@ -209,6 +226,20 @@ impl<'a> Runtime<'a> {
         let upper = Root::from_handle(open(&upper)?);
         let found = read_upper(upper, step.tree, contents, options.marks, &prepared).map_err(RuntimeError::Changes)?;
         Ok(Ok(outcome(found, warnings)))
+    }
+
+    /// Says once what owners may become where there is one ID.
+    fn unseen_owners(&mut self, tree: &Tree, privilege: &Privilege) -> Option<String> {
+        let Privilege::One { reason, .. } = privilege else { return None };
+        let foreign = |(_, id)| {
+            let metadata = &tree.inode(id).entry.metadata;
+            (metadata.uid, metadata.gid) != (0, 0)
+        };
+        if self.warned || !tree.walk().any(foreign) {
+            return None;
+        }
+        self.warned = true;
+        Some(format!("{OWNERS_UNSEEN} ({reason})"))
     }
 
     fn in_copy(
@@ -227,7 +258,8 @@ impl<'a> Runtime<'a> {
         let root = Root::from_handle(open(&path)?);
         let recorded = record(&root).map_err(RuntimeError::Changes)?;
         let root = RunRoot::Directory { path: path.clone() };
-        let (status, mount_points, warnings) = carry_out(&root, config, privilege, observer)?;
+        let (status, mount_points, mut warnings) = carry_out(&root, config, privilege, observer)?;
+        warnings.extend(self.unseen_owners(step.tree, privilege));
         if status != 0 {
             return Ok(Err(status));
         }

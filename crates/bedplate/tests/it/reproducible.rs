@@ -138,6 +138,103 @@ fn builds_by_another_user() {
     assert_eq!(outcome.text(), expected);
 }
 
+/// Each RUN starts from what another one left: snapshots upon snapshots, hard links, owners, mount points.
+const STEPS: &str = r"FROM box
+COPY --chown=1000:1001 f /own/
+COPY --chown=0:42 --chmod=640 f /etc/shadow
+RUN mkdir /d /gone && echo 1 > /d/h1 && ln /d/h1 /d/h2 && ln /d/h1 /d/h3 && echo a > /gone/a && echo b > /gone/b
+RUN echo more >> /d/h1 && ln /d/h2 /d/h4
+RUN chmod 711 /own && echo more >> /own/f && mv /own/f /moved && : >> /etc/shadow
+RUN rm /moved /etc/shadow && echo new > /moved && echo new > /etc/shadow
+RUN rm -rf /gone && mkdir /gone && echo x > /etc/zz && rm /etc/zz && chmod 700 /d/h2 /d/h3 /d/h4
+";
+
+const WAYS: [&str; 4] = ["auto", "overlay", "mount", "copy"];
+
+#[test]
+fn run_steps_by_every_way() {
+    let test = "reproducible::run_steps_by_every_way";
+    if !can_run(test) {
+        return;
+    }
+    let sandbox = sandbox();
+    if busybox_image(&sandbox, test).is_none() {
+        return;
+    }
+    sandbox.write("f", "f");
+    sandbox.write("Dockerfile", STEPS);
+    let expected = built(&sandbox, ".", &["--root-kind", "copy"]);
+    let mut other_ways = 0;
+    for way in WAYS {
+        let words = ["build", "-q", "--no-cache", "--root-kind", way, "."];
+        let first = sandbox.bedplate(words).run();
+        if first.status != Some(0) && matches!(way, "overlay" | "mount") {
+            // An old kernel, or a store on a file system that no overlay takes: said, never another digest.
+            first.says("overlay");
+            bedplate_testkit::skip::note(test, &format!("no overlay by {way} here"));
+            continue;
+        }
+        assert_eq!(image_id(&sandbox, &first), expected, "{way}");
+        // Now all roots are there.
+        assert_eq!(image_id(&sandbox, &sandbox.bedplate(words).ok()), expected, "{way}, with kept roots");
+        sandbox.bedplate(["prune", "-f"]).ok();
+        other_ways += 1;
+    }
+    assert!(other_ways >= 2);
+    fsck(&sandbox);
+}
+
+#[test]
+fn run_steps_by_every_user() {
+    let test = "reproducible::run_steps_by_every_user";
+    if !privilege::is_root() || oracle::find("setpriv").is_none() {
+        return bedplate_testkit::skip::note(test, "needs root to become another user");
+    }
+    let sandbox = sandbox();
+    if busybox_image(&sandbox, test).is_none() {
+        return;
+    }
+    sandbox.write("ctx/f", "f");
+    sandbox.write("ctx/Dockerfile", STEPS);
+    let expected = built(&sandbox, "ctx", &[]);
+    let tar = sandbox.path("box.tar");
+    sandbox.bedplate(["save", "-o", tar.to_str().unwrap(), "box"]).ok();
+    oracle::expect(oracle::command("chmod").args(["-R", "a+rX"]).arg(sandbox.work()).arg(sandbox.path("ctx")));
+    let program = sandbox
+        .write_program("bedplate", std::fs::read(bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"))).unwrap());
+    for uid in crate::rootless::users() {
+        let home = sandbox.path(&format!("home-{uid}"));
+        std::fs::create_dir(&home).unwrap();
+        oracle::expect(oracle::command("chown").arg(format!("{uid}:{uid}")).arg(&home));
+        let as_user = |words: &str| {
+            let line = format!("exec {} {words}", program.display());
+            let become_user = ["setpriv", &format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups"];
+            sandbox
+                .bedplate([] as [&str; 0])
+                .env("BEDPLATE_ROOT", home.join("store"))
+                .env("HOME", &home)
+                .env("TMPDIR", &home)
+                .wrap(become_user.into_iter().chain(["sh", "-c", &line]))
+        };
+        as_user(&format!("load -q -i {}", tar.display())).ok();
+        for way in WAYS {
+            for round in ["new", "kept"] {
+                let line = format!("build -q --no-cache --root-kind {way} {}", sandbox.path("ctx").display());
+                let outcome = as_user(&line).run();
+                if outcome.status != Some(0) && matches!(way, "overlay" | "mount") {
+                    outcome.says("overlay");
+                    bedplate_testkit::skip::note(test, &format!("no overlay by {way} for uid {uid}"));
+                    continue;
+                }
+                assert_eq!(outcome.text(), expected, "uid {uid}, {way}, {round}: {outcome}");
+            }
+            as_user("prune -f").ok();
+        }
+        as_user("fsck").ok();
+        bedplate_testkit::remove_tree(&home);
+    }
+}
+
 #[test]
 fn run_steps() {
     let test = "reproducible::run_steps";

@@ -101,7 +101,7 @@ fn a_plain_run_finds_what_root_imported() {
 }
 
 /// Uids of the users that the test driver makes, with and without a subordinate range, and one that nobody has.
-fn users() -> Vec<u32> {
+pub(crate) fn users() -> Vec<u32> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut uids: Vec<u32> = passwd
         .lines()

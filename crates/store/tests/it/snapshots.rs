@@ -116,3 +116,39 @@ fn an_image_without_layers_is_an_empty_root() {
     let guard = store.snapshot(&[], &options()).unwrap();
     assert_eq!(fs::read_dir(&guard.lowers()[0]).unwrap().count(), 0);
 }
+
+/// A kept root knows as much of what it lacks as the one just unpacked.
+#[test]
+fn a_kept_root_tells_what_it_lacks() {
+    use bedplate_image::unpack::{SkipReason, Skipped};
+    use bedplate_tree::{Entry, EntryKind, Metadata, TreePath};
+    let layer = |name: &str| {
+        let path = TreePath::parse(name.as_bytes()).unwrap();
+        let kind = EntryKind::CharDevice { major: 0, minor: 0 };
+        let mut writer = bedplate_archive::Writer::new(Vec::new());
+        writer.append(&path, &Entry { kind, metadata: Metadata::default() }, std::io::empty()).unwrap();
+        (writer.finish().unwrap().0, Skipped { path, reason: SkipReason::WhiteoutDevice })
+    };
+    let ((lower, lower_lacks), (upper, upper_lacks)) = (layer("dev/a"), layer("dev/b"));
+    let (_dir, store) = store();
+    let lease = store.lease().unwrap();
+    let below = add_under(&lease, std::slice::from_ref(&lower), &[name("below")]);
+    let image = add_under(&lease, &[lower, upper], &[name("image")]);
+    drop(lease);
+    assert_eq!(store.snapshot(below.diff_ids(), &options()).unwrap().skipped(), [lower_lacks.clone()]);
+    for made in [true, false] {
+        let guard = store.snapshot(image.diff_ids(), &options()).unwrap();
+        assert_eq!(guard.made().is_some(), made);
+        assert_eq!(guard.skipped(), [upper_lacks.clone(), lower_lacks.clone()]);
+    }
+    // A list that is not whole makes the root be unpacked anew, with all that lies upon it.
+    let guard = store.snapshot(below.diff_ids(), &options()).unwrap();
+    let folder = guard.lowers()[0].parent().unwrap().to_owned();
+    drop(guard);
+    for damaged in [&b""[..], b"bedplate skipped 1\n\0\0\0\0"] {
+        fs::write(folder.join("skipped"), damaged).unwrap();
+        let guard = store.snapshot(below.diff_ids(), &options()).unwrap();
+        assert!(guard.made().is_some());
+        assert_eq!(guard.skipped(), [lower_lacks.clone()]);
+    }
+}
