@@ -144,11 +144,12 @@ fn prepare(plan: &Plan<'_>, socket: &OwnedFd) -> Result<Ready, Report> {
     if !furnishing.made.is_empty() {
         send(socket, &Message::Made(std::mem::take(&mut furnishing.made)), None);
     }
-    let devpts = furnished?;
-    let console = if config.terminal { Some(make_terminal(&mut furnishing, &devpts, plan, socket)?) } else { None };
-    drop(devpts);
+    let devices = furnished?;
+    let console =
+        if config.terminal { Some(make_terminal(&mut furnishing, &devices.pts, plan, socket)?) } else { None };
     mount::change_root(furnishing.rooted.handle()).map_err(step("change the root"))?;
-    mounts::mask(config)?;
+    mounts::mask(config, &devices)?;
+    drop(devices);
     let root = Rooted::open(c"/").map_err(step("open the root"))?;
     let identity = identity(plan, &root)?;
     make_cwd(config, &root)?;

@@ -64,21 +64,30 @@ fn failed(what: &str, e: CallError) -> Report {
     }
 }
 
-/// Mounts everything but the masks, and gives the directory `/dev/pts`.
+/// What of the container's `/dev` is needed later, whatever the user mounts upon it.
+#[derive(Debug)]
+pub(crate) struct Devices {
+    /// `/dev/pts`.
+    pub(crate) pts: Handle,
+    /// `/dev/null`, which masks files.
+    null: OwnedFd,
+}
+
+/// Mounts everything but the masks.
 pub(crate) fn furnish(
     root: &mut Furnishing,
     config: &RuntimeConfig,
     around: &Surroundings,
     warn: &mut dyn FnMut(String),
-) -> Result<Handle, Report> {
+) -> Result<Devices, Report> {
     proc(root, around, warn)?;
-    let pts = dev(root, config, around)?;
+    let devices = dev(root, config, around)?;
     sys(root, config, around)?;
     cgroup(root, config, around, warn)?;
     for m in &config.mounts {
         user_mount(root, m)?;
     }
-    Ok(pts)
+    Ok(devices)
 }
 
 fn proc(root: &mut Furnishing, around: &Surroundings, warn: &mut dyn FnMut(String)) -> Result<(), Report> {
@@ -96,7 +105,7 @@ fn proc(root: &mut Furnishing, around: &Surroundings, warn: &mut dyn FnMut(Strin
     }
 }
 
-fn dev(root: &mut Furnishing, config: &RuntimeConfig, around: &Surroundings) -> Result<Handle, Report> {
+fn dev(root: &mut Furnishing, config: &RuntimeConfig, around: &Surroundings) -> Result<Devices, Report> {
     let fail = |e| failed("/dev", e);
     let target = root.target("/dev", Wanted::Directory)?;
     // No nodes can be opened but those bound below: what a command with CAP_MKNOD makes is of no use to it.
@@ -133,7 +142,8 @@ fn dev(root: &mut Furnishing, config: &RuntimeConfig, around: &Surroundings) -> 
         Err(e) if e.errno() == Errno::NODEV => {}
         other => other.map_err(|e| failed("/dev/mqueue", e))?,
     }
-    root.rooted.open_dir("dev/pts", Resolve::InRoot).map_err(|e| failed("/dev/pts", e))
+    let null = place("null")?;
+    root.rooted.open_dir("dev/pts", Resolve::InRoot).map(|pts| Devices { pts, null }).map_err(|e| failed("/dev/pts", e))
 }
 
 /// Shows a device of the host in `/dev`. A device that the host lacks is left out.
@@ -323,7 +333,7 @@ fn bind_mount(
 ///
 /// The paths lie in `/proc` and `/sys`, which the kernel fills, so they cannot be led elsewhere. A path that this kernel
 /// does not have needs no hiding.
-pub(crate) fn mask(config: &RuntimeConfig) -> Result<(), Report> {
+pub(crate) fn mask(config: &RuntimeConfig, devices: &Devices) -> Result<(), Report> {
     let absent = |e: &CallError| matches!(e.errno(), Errno::NOENT);
     for path in &config.read_only_paths {
         match mount::bind_path(path.as_str(), path.as_str(), true) {
@@ -338,16 +348,17 @@ pub(crate) fn mask(config: &RuntimeConfig) -> Result<(), Report> {
     let mut empty: Option<&str> = None;
     for path in &config.masked_paths {
         let fail = |e| failed(&format!("a mask at {path:?}"), e);
-        match mount::bind_path("/dev/null", path.as_str(), false) {
-            Ok(()) => continue,
+        let target = match mount::reference(path.as_str()) {
             Err(e) if absent(&e) => continue,
-            Err(e) if e.errno() == Errno::NOTDIR || e.errno() == Errno::ISDIR => {}
-            Err(e) => return Err(fail(e)),
+            other => other.map_err(fail)?,
+        };
+        if file::stat(&target).map_err(fail)?.kind != Kind::Directory {
+            mount::bind(&devices.null, &target, false).map_err(fail)?;
+            continue;
         }
         match empty {
             Some(first) => mount::bind_path(first, path.as_str(), false).map_err(fail)?,
             None => {
-                let target = mount::reference(path.as_str()).map_err(fail)?;
                 mount::filesystem("tmpfs", "tmpfs", &target, HARD | MountFlags::RDONLY, "size=4k,nr_inodes=2,mode=755")
                     .map_err(fail)?;
                 empty = Some(path);

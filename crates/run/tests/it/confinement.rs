@@ -100,6 +100,30 @@ fn masked_paths_show_nothing_and_read_only_ones_take_nothing() {
     assert!(!mounts.contains("/upper") && !mounts.contains("/lower"), "names of the host: {mounts}");
 }
 
+#[test]
+fn masks_hold_whatever_is_mounted_upon_dev() {
+    if !able("masks_hold_whatever_is_mounted_upon_dev") {
+        return;
+    }
+    let place = Place::new();
+    let mount = bedplate_run::Mount::Tmpfs {
+        target: "/dev".into(),
+        read_only: false,
+        exec: false,
+        suid: false,
+        dev: false,
+        options: String::new(),
+    };
+    let ran = place.run(&RuntimeConfig { mounts: vec![mount], ..place.probe(&["report"]) }).ok();
+    let keys = ran.all("file").into_iter().find(|l| l.starts_with("/proc/keys ")).unwrap().to_owned();
+    // 2 is ENOENT: a kernel without keys.
+    assert!(keys.starts_with("/proc/keys read 2 ") || keys.contains(" bytes 0 "), "{keys}");
+    assert!(
+        ran.all("mount").iter().any(|l| l.contains(" /sys/firmware "))
+            || !std::path::Path::new("/sys/firmware").exists()
+    );
+}
+
 /// Calls of the probe and what the default answers: 0, or the errno.
 const ANSWERS: &[(&str, &str)] = &[
     ("getpid", "0"),
