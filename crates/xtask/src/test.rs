@@ -189,11 +189,12 @@ fn is_noise(line: &str) -> bool {
 }
 
 /// Reads a summary line of nextest or of libtest.
+///
+/// nextest repeats, indented, what a failed test printed: a libtest summary in there was counted already.
 fn summary(line: &str) -> Option<Count> {
-    let line = line.trim();
     let counts = if let Some(rest) = line.strip_prefix("test result: ") {
         rest.split_once(". ")?.1
-    } else if line.starts_with("Summary [") {
+    } else if line.trim_start().starts_with("Summary [") {
         line.split_once(" run: ")?.1
     } else {
         return None;
@@ -326,6 +327,7 @@ mod tests {
                 count(8, 2, 0),
             ),
             ("     Summary [   0.010s] 3/10 tests run: 3 passed, 0 skipped", count(3, 0, 0)),
+            ("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 39 filtered out", None),
             ("running 3 tests", None),
             ("test x ... ok", None),
         ];
