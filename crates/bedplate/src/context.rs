@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bedplate_fetch::{Fetcher, Proxies};
-use bedplate_store::{OpenOptions, Sharing, Store};
+use bedplate_store::{OpenOptions, Sharing, Store, StoreError};
 use bedplate_tree::Timestamp;
 
 use crate::cli::Global;
@@ -86,7 +86,17 @@ impl Context {
         if self.root == Path::new(SYSTEM_ROOT) {
             options = options.sharing(Sharing::World);
         }
-        Ok(Store::open(&options)?)
+        Store::open(&options).map_err(|error| {
+            let denied =
+                matches!(&error, StoreError::Call(call) if call.kind() == std::io::ErrorKind::PermissionDenied);
+            let failure = Failure::from(error);
+            if !denied {
+                return failure;
+            }
+            failure
+                .context(format!("cannot open the store {}", self.root.display()))
+                .hint("name a place that you can write with --root or BEDPLATE_ROOT")
+        })
     }
 
     /// What downloads go through, with the proxies and certificates of the environment.

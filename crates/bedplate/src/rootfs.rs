@@ -8,7 +8,7 @@ use bedplate_sys::userns;
 use bedplate_tree::Tree;
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// In a container's details: it was run in a user namespace.
 pub(crate) const ROOTLESS: &str = "rootless";
@@ -35,7 +35,12 @@ impl<'a> Rootfs<'a> {
         match store.find_container(wanted) {
             Ok(state) => Self::of_container(context, store, &state),
             Err(StoreError::NoSuchContainer { .. }) => {
-                let image = store.resolve(wanted)?;
+                let image = store.resolve(wanted).map_err(|error| match &error {
+                    StoreError::NoSuchImage { near, .. } if near.is_empty() => {
+                        Failure::new(Kind::User, format!("no such image or container: {wanted}"))
+                    }
+                    _ => error.into(),
+                })?;
                 Ok(Self { tree: store.image_tree(&image)?, contents: store.contents() })
             }
             Err(error) => Err(error.into()),

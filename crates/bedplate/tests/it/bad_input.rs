@@ -412,7 +412,7 @@ fn a_store_that_cannot_be_written() {
     import(&file.join("below")).fails().says(file.to_str().unwrap());
     import(std::path::Path::new("/proc/absent/store")).fails().says("/proc/absent");
     if !privilege::is_root() {
-        import(std::path::Path::new("/root-owned-store")).fails().says("/root-owned-store");
+        import(std::path::Path::new("/root-owned-store")).fails().says("cannot open the store /root-owned-store");
     }
     // A file system that is mounted read-only, with an image in it.
     hello_image(&sandbox);

@@ -149,6 +149,8 @@ fn what_is_no_copy_is_refused() {
     for (words, text) in table {
         sandbox.bedplate(["cp", words[0], words[1]]).fails().says(text);
     }
+    sandbox.bedplate(["cp", "absent:/a", "-"]).fails().says("no such image or container: absent");
+    sandbox.bedplate(["export", "absent"]).fails().says("no such image or container: absent");
 }
 
 #[test]
