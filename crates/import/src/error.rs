@@ -22,6 +22,12 @@ pub enum ImportError {
         #[source]
         source: io::Error,
     },
+    /// The input has no bytes.
+    #[error("{what} is empty: not even the end of an archive came")]
+    Empty {
+        /// What was read.
+        what: String,
+    },
     /// The input is no tar archive, or a damaged or hostile one; or its bytes do not reach the store.
     #[error("{}", not_taken(what, source))]
     Tar {
@@ -80,6 +86,7 @@ impl ImportError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Saved { .. } => Some("load it with: bedplate load -i FILE".into()),
+            Self::Empty { .. } => Some("look at the command that should have written it".into()),
             _ => None,
         }
     }

@@ -40,6 +40,10 @@ impl Layer {
 pub fn store_stream(lease: &Lease, mut source: impl Read, what: &str, mend_root: bool) -> Result<Layer, ImportError> {
     let mut first = Vec::with_capacity(DETECT);
     (&mut source).take(DETECT as u64).read_to_end(&mut first).map_err(|error| ImportError::read(what, error))?;
+    // A valid archive to tar, but what a pipe gives whose writer failed. The smallest that anybody means is two zero blocks.
+    if first.is_empty() {
+        return Err(ImportError::Empty { what: what.to_owned() });
+    }
     let compression = Compression::detect(&first);
     let source = Cursor::new(first).chain(source);
     match compression {

@@ -144,6 +144,14 @@ fn a_change_that_cannot_be_is_told_before_anything_is_read() {
 }
 
 #[test]
+fn an_input_without_a_byte_is_refused_and_one_of_zero_blocks_is_an_image() {
+    let kit = Kit::new();
+    assert!(matches!(stored(&kit, b"", true), Err(ImportError::Empty { .. })));
+    let (layer, _lease) = stored(&kit, &[0; 1024], true).unwrap();
+    assert_eq!(layer.diff_id().to_string(), "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef");
+}
+
+#[test]
 fn a_damaged_input_leaves_nothing() {
     let plain = tar(0o755, 0);
     let gzip = packed(&plain, Compression::Gzip);
