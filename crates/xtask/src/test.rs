@@ -112,13 +112,16 @@ fn as_users(artifacts: &[Artifact], scratch: &Path, skips: &Path) -> Result<Coun
     let programs = scratch.join("programs");
     std::fs::create_dir(&programs).map_err(Failure::file("make", &programs))?;
     let mut tests = Vec::new();
+    // Beside each other as Cargo lays them: a test finds its examples by that.
+    let examples = scratch.join("examples");
+    std::fs::create_dir(&examples).map_err(Failure::file("make", &examples))?;
     for artifact in artifacts {
         let ours = AS_USERS.contains(&artifact.package.as_str());
-        if !ours || !(artifact.test || artifact.name == "bedplate") {
+        if !ours || !(artifact.test || artifact.example || artifact.name == "bedplate") {
             continue;
         }
         let file = artifact.path.file_name().unwrap_or(artifact.name.as_ref());
-        let copy = programs.join(file);
+        let copy = if artifact.example { examples.join(&artifact.name) } else { programs.join(file) };
         std::fs::copy(&artifact.path, &copy).map_err(Failure::file("copy", &artifact.path))?;
         if artifact.test {
             tests.push((artifact.package.clone(), artifact.name.clone(), copy));
@@ -242,6 +245,7 @@ pub(crate) struct Artifact {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) test: bool,
+    pub(crate) example: bool,
 }
 
 /// Runs a cargo command that builds and gives the programs it made.
@@ -262,6 +266,7 @@ pub(crate) fn build(what: &str, command: &mut Command) -> Result<Vec<Artifact>, 
                 name: artifact.target.name.clone(),
                 path: path.into_std_path_buf(),
                 test: artifact.profile.test,
+                example: artifact.target.is_example(),
             });
         }
     }
