@@ -29,8 +29,9 @@ pub(crate) struct Cli {
 /// Options before or after any command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where images are kept [default: /var/lib/bedplate for root, $XDG_DATA_HOME/bedplate for others]
-    #[arg(long, env = "BEDPLATE_ROOT", value_name = "DIR", global = true, hide_env_values = true)]
+    /// Where images are kept [default: /var/lib/bedplate for root, $XDG_DATA_HOME/bedplate for others] [env: BEDPLATE_ROOT]
+    // The variable is read with the rest of the environment: where clap reads it, every usage line shows the option as given.
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) root: Option<PathBuf>,
     /// Say what is done while it is done, on stderr
     #[arg(short = 'D', long, global = true)]

@@ -53,13 +53,15 @@ impl Context {
         }
         // By its number, not its rights: in a container without any, root's images are still root's.
         let invoker = Some(bedplate_sys::userns::effective_ids()).filter(|(uid, _)| *uid != 0);
-        let root = match &global.root {
-            Some(root) => root.clone(),
+        let variable = || std::env::var_os("BEDPLATE_ROOT").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let named = global.root.clone().or_else(variable);
+        // A store that was named is the whole world: nothing else is looked into.
+        let fallback = (named.is_none() && invoker.is_some()).then(|| PathBuf::from(SYSTEM_ROOT));
+        let root = match named {
+            Some(root) => root,
             None if invoker.is_none() => SYSTEM_ROOT.into(),
             None => user_root()?,
         };
-        // A store that was named is the whole world: nothing else is looked into.
-        let fallback = (global.root.is_none() && invoker.is_some()).then(|| PathBuf::from(SYSTEM_ROOT));
         let now = match seconds_variable(TEST_CLOCK)? {
             Some(seconds) => UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
             None => SystemTime::now(),
