@@ -53,6 +53,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let table = cases::run(&binary.path, &scratch.path, rounds, only)?;
     println!("{}", report::markdown(&table));
     if quick || only.is_some() {
+        println!("{}", report::raw(&table));
         eprintln!("==> a part or a quick run: bench/README.md stays as it is");
         return Ok(());
     }

@@ -72,7 +72,7 @@ pub(crate) fn markdown(table: &Table) -> String {
     let mut page = String::from(
         "# Benchmarks\n\nMade by `cargo xtask bench`; do not edit. Times are of whole processes, from before the start to after the end: the \
          median, and the least in brackets. Ratios are to bedplate's median: `3.0x` took three times as long. Every round starts from the same \
-         state; what prepares it is not timed. The raw numbers lie in `runs/`.\n\n",
+         state; what prepares it is not timed. The raw numbers lie in `runs/`; `setup.txt` there tells which rows were measured again.\n\n",
     );
     let (short, long) = table.rounds;
     let _ = writeln!(
@@ -149,7 +149,8 @@ fn one_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().replace('|', "/").chars().take(100).collect()
 }
 
-fn raw(table: &Table) -> String {
+/// Every time that was taken, one a line.
+pub(crate) fn raw(table: &Table) -> String {
     let mut text = String::from("work\ttool\tround\tnanoseconds\n");
     for row in &table.rows {
         for cell in row.floor.iter().chain([&row.ours]).chain(&row.peers) {
