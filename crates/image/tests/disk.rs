@@ -469,7 +469,7 @@ fn owners_go_where_files_go_although_there_is_one_id() {
     for name in ["moved", "replaced", "d/in-moved"] {
         base.put(&path(name), Entry::file(Content::from_bytes(*b"1"), theirs.clone())).unwrap();
     }
-    base.put(&path("d"), Entry::directory(theirs.clone())).unwrap();
+    base.put(&path("d"), Entry::directory(Metadata { mode: 0o750, ..theirs.clone() })).unwrap();
     let link = |target: &str| Entry { metadata: Metadata { mode: 0o777, ..theirs.clone() }, ..symlink(target) };
     base.put(&path("link"), link("a")).unwrap();
     let mut marked = theirs.clone();
