@@ -467,15 +467,15 @@ impl Bench {
         let crowded = self.scratch.join("crowded.tar");
         input::archive(&crowded, program, 200_000, 100_000_000)?;
         let archives = [
-            (self.archive.clone(), "import 121 MB in 6,675 entries"),
-            (large.clone(), "import 1 GiB in 6,675 entries"),
-            (crowded.clone(), "import 100 MB in 200,000 entries"),
+            (self.archive.clone(), input::ENTRIES, "import 121 MB in 6,675 entries"),
+            (large.clone(), input::ENTRIES, "import 1 GiB in 6,675 entries"),
+            (crowded.clone(), 200_000, "import 100 MB in 200,000 entries"),
         ];
-        for (archive, work) in archives {
+        for (archive, entries, work) in archives {
             self.fresh("memory")?;
             let peak_kib =
                 measure::peak_kib(work, &mut self.bedplate("memory", &["import", self.path(&archive), BASE]))?;
-            self.table.memory.push(Memory { work: work.to_owned(), peak_kib });
+            self.table.memory.push(Memory { work: work.to_owned(), entries: entries as u64, peak_kib });
         }
         self.fresh("memory")?;
         for path in [large, crowded] {

@@ -39,6 +39,8 @@ pub(crate) struct Row {
 pub(crate) struct Memory {
     /// The work in words.
     pub(crate) work: String,
+    /// Entries of the archive.
+    pub(crate) entries: u64,
     /// KiB resident at most.
     pub(crate) peak_kib: u64,
 }
@@ -49,6 +51,16 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
     pub(crate) memory: Vec<Memory>,
     pub(crate) rounds: (usize, usize),
+}
+
+/// The straight line through the fewest and the most entries; bytes do not enter it.
+fn formula(measured: &[Memory]) -> Option<String> {
+    let few = measured.iter().min_by_key(|memory| memory.entries)?;
+    let many = measured.iter().max_by_key(|memory| memory.entries)?;
+    let entries = many.entries.checked_sub(few.entries).filter(|&difference| difference > 0)?;
+    let per_entry = many.peak_kib.saturating_sub(few.peak_kib) as f64 * 1024.0 / entries as f64;
+    let constant = few.peak_kib as f64 / 1024.0 - per_entry * few.entries as f64 / (1024.0 * 1024.0);
+    Some(format!("Peak = {constant:.1} MiB + {per_entry:.0} bytes an entry, whatever the entries hold."))
 }
 
 /// Writes `bench/README.md` and `bench/runs/<date>-<machine>/`.
@@ -100,6 +112,9 @@ pub(crate) fn markdown(table: &Table) -> String {
         page.push_str("\n## Memory\n\nThe most that was resident, by the kernel's high-water mark.\n\n| work | peak |\n|---|---|\n");
         for memory in &table.memory {
             let _ = writeln!(page, "| {} | {:.1} MiB |", memory.work, memory.peak_kib as f64 / 1024.0);
+        }
+        if let Some(formula) = formula(&table.memory) {
+            let _ = writeln!(page, "\n{formula}");
         }
     }
     page.push_str("\n## What was typed\n\n");
@@ -203,6 +218,15 @@ mod tests {
     fn cell(tool: &'static str, ms: u64) -> Cell {
         let times = vec![Duration::from_millis(ms)];
         Cell { tool, command: format!("{tool} x"), result: Ok(Samples { times }) }
+    }
+
+    #[test]
+    fn memory_is_a_constant_and_a_price_for_each_entry() {
+        let memory = |entries, peak_kib| Memory { work: String::new(), entries, peak_kib };
+        let measured = [memory(1024, 3 * 1024), memory(1024, 3 * 1024), memory(3 * 1024, 5 * 1024)];
+        let line = "Peak = 2.0 MiB + 1024 bytes an entry, whatever the entries hold.";
+        assert_eq!(formula(&measured).as_deref(), Some(line));
+        assert_eq!(formula(&measured[..2]), None);
     }
 
     #[test]
