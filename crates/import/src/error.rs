@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bedplate_archive::{CodecError, TarError};
+use bedplate_archive::TarError;
 use bedplate_dockerfile::change::ChangeError;
 use bedplate_image::instruction::InstructionError;
 use bedplate_store::StoreError;
@@ -110,12 +110,6 @@ fn not_taken(what: &str, source: &TarError) -> String {
             format!("cannot import {what}")
         }
         _ => format!("{what} is not an archive that can be imported"),
-    }
-}
-
-impl From<CodecError> for ImportError {
-    fn from(error: CodecError) -> Self {
-        Self::Read { what: "compressed input".into(), source: io::Error::new(io::ErrorKind::InvalidData, error) }
     }
 }
 

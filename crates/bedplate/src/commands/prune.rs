@@ -22,15 +22,8 @@ Examples:
   bedplate prune --images --all --filter until=24h
   bedplate prune --downloads")]
 pub(crate) struct Args {
-    /// Remove every image that no container was made of, not only those without a name
-    #[arg(short, long)]
-    all: bool,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
-    /// Remove only what fits: until=TIME (a time, or a duration like 24h), label=KEY[=VALUE], label!=KEY[=VALUE]
-    #[arg(long, value_name = "KEY=VALUE")]
-    filter: Vec<String>,
+    #[command(flatten)]
+    common: OneKind,
     /// Stopped containers
     #[arg(long, help_heading = "Choice")]
     containers: bool,
@@ -48,10 +41,10 @@ pub(crate) struct Args {
     downloads: bool,
 }
 
-/// Arguments of `image prune`, `container prune` and `builder prune`.
+/// What every kind of pruning takes: all that `image prune`, `container prune` and `builder prune` do.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OneKind {
-    /// Remove all that nothing uses, not only what has no name
+    /// Remove every image that no container was made of, not only those without a name
     #[arg(short, long)]
     all: bool,
     /// Do not ask
@@ -64,17 +57,7 @@ pub(crate) struct OneKind {
 
 impl OneKind {
     fn plain(self) -> Args {
-        let Self { all, force, filter } = self;
-        Args {
-            all,
-            force,
-            filter,
-            containers: false,
-            images: false,
-            build_cache: false,
-            snapshots: false,
-            downloads: false,
-        }
+        Args { common: self, containers: false, images: false, build_cache: false, snapshots: false, downloads: false }
     }
 
     /// Removes images.
@@ -101,7 +84,7 @@ impl Args {
 
     fn question(&self) -> String {
         let mut lines = vec!["WARNING! This will remove:".to_owned()];
-        let images = match self.all {
+        let images = match self.common.all {
             true => "all images without at least one container associated to them",
             false => "all dangling images",
         };
@@ -122,13 +105,13 @@ impl Args {
 
 /// Removes, and says what.
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
-    if !args.force && !agreed(&args, context)? {
+    if !args.common.force && !agreed(&args, context)? {
         return Ok(0);
     }
     let store = rmi::open(context)?;
     let no_image = |_: &str| Err(Failure::new(Kind::User, "prune has no filters before and since"));
-    let conditions = filter::ImageFilter::parse(&args.filter, context, no_image)?;
-    let until = args.filter.iter().filter_map(|text| text.strip_prefix("until=")).next_back();
+    let conditions = filter::ImageFilter::parse(&args.common.filter, context, no_image)?;
+    let until = args.common.filter.iter().filter_map(|text| text.strip_prefix("until=")).next_back();
     let until = until.and_then(|text| filter::until(text, context.now));
     let before = store.usage()?;
 
@@ -140,7 +123,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     caches(&args, &store, until)?;
     let mut images = Vec::new();
     if args.chosen(args.images) {
-        let removal = store.prune_images(args.all, |image| !conditions.matches(image))?;
+        let removal = store.prune_images(args.common.all, |image| !conditions.matches(image))?;
         images.extend(removal.untagged.iter().map(|name| format!("untagged: {}", name.familiar())));
         images.extend(removal.deleted.iter().map(|id| format!("deleted: {id}")));
     }
