@@ -13,13 +13,15 @@ const ROWS: &[(&str, u8)] = &[
     ("bedplate-oci", 1),
     ("bedplate-dockerfile", 1),
     ("bedplate-template", 1),
+    ("bedplate-trust", 1),
     ("bedplate-archive", 2),
+    ("bedplate-packages", 3),
     ("bedplate-image", 3),
     ("bedplate-fetch", 3),
     ("bedplate-store", 4),
     ("bedplate-import", 5),
     ("bedplate-run", 5),
-    ("bedplate-import", 5),
+    ("bedplate-bootstrap", 6),
     ("bedplate-build", 6),
     ("bedplate", 7),
 ];
@@ -28,8 +30,15 @@ const ROWS: &[(&str, u8)] = &[
 const DEV: &[&str] = &["xtask", "bedplate-testkit", "bedplate-fuzzing"];
 
 /// Crates that take bytes and give values: they know no file, clock, environment, network or kernel.
-const PURE: &[&str] =
-    &["bedplate-tree", "bedplate-oci", "bedplate-dockerfile", "bedplate-template", "bedplate-archive"];
+const PURE: &[&str] = &[
+    "bedplate-tree",
+    "bedplate-oci",
+    "bedplate-dockerfile",
+    "bedplate-template",
+    "bedplate-trust",
+    "bedplate-archive",
+    "bedplate-packages",
+];
 
 /// What a pure crate cannot need.
 const IMPURE: &[&str] = &["bedplate-sys", "rustix", "libc", "nix", "tempfile", "indicatif", "clap", "tokio", "hyper"];

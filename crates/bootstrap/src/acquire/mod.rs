@@ -1,0 +1,1 @@
+//! From a signed Release file to verified packages in the cache.

@@ -1,0 +1,1 @@
+//! Distributions: what their archives, suites and defaults are; one data file each.

@@ -1,0 +1,1 @@
+//! What becomes of the root once all packages are configured: the styles.
