@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{DEFAULT_PATH, Network, RuntimeConfig};
 use crate::diagnose;
-use crate::error::{NOT_EXECUTABLE, NOT_FOUND, Report};
+use crate::error::{ExitStatus, NOT_EXECUTABLE, NOT_FOUND, Report};
 use crate::init;
 use crate::mounts::{self, Surroundings};
 use crate::root::{Furnishing, MountPoint, Root};
@@ -41,6 +41,17 @@ pub(crate) enum Message {
     Warning(String),
     /// The controlling side of the command's terminal comes with this message.
     Terminal,
+    /// A session's process 1 waits for commands.
+    Serving,
+    /// A command of a session ended.
+    Ended {
+        /// Its number.
+        number: u32,
+        /// How.
+        status: ExitStatus,
+    },
+    /// Names of processes that run in a session besides its commands.
+    Left(Vec<String>),
     /// It ends here.
     Failed(Report),
 }
@@ -68,40 +79,52 @@ pub(crate) struct Plan<'a> {
 /// Becomes the command. Returns the exit status where that fails, or where this is the end of process 1.
 pub(crate) fn become_command(plan: &Plan<'_>, socket: OwnedFd) -> i32 {
     match prepare(plan, &socket) {
-        Ok(ready) => start(plan, ready, socket),
+        Ok((inside, ready)) => start(plan, inside, ready, socket),
         Err(report) => fail(&socket, report),
     }
 }
 
-fn send(socket: &OwnedFd, message: &Message, descriptor: Option<&OwnedFd>) {
+pub(crate) fn send(socket: &OwnedFd, message: &Message, descriptor: Option<&OwnedFd>) {
     // These types have no maps and no numbers that JSON lacks, and the parent may be gone.
     if let Ok(text) = serde_json::to_vec(message) {
         let _ = channel::send(socket, &text, descriptor);
     }
 }
 
-fn fail(socket: &OwnedFd, report: Report) -> i32 {
+pub(crate) fn fail(socket: &OwnedFd, report: Report) -> i32 {
     let code = report.code;
     send(socket, &Message::Failed(report), None);
     i32::from(code)
 }
 
-fn step(what: &str) -> impl Fn(CallError) -> Report + '_ {
+pub(crate) fn step(what: &str) -> impl Fn(CallError) -> Report + '_ {
     move |e| Report::failed(format!("cannot {what}")).because(e)
 }
 
-struct Ready {
-    identity: Identity,
+/// A process inside of the container's root, still with all its rights.
+pub(crate) struct Inside {
+    pub(crate) identity: Identity,
+    pub(crate) root: Rooted,
+}
+
+/// A command that only has to be executed.
+pub(crate) struct Ready {
     arguments: Vector,
     environment: Vector,
     /// Where the command may lie, in the order to be tried.
     candidates: Vec<String>,
     bare_name: bool,
     cwd: String,
-    root: Rooted,
 }
 
-fn prepare(plan: &Plan<'_>, socket: &OwnedFd) -> Result<Ready, Report> {
+fn prepare(plan: &Plan<'_>, socket: &OwnedFd) -> Result<(Inside, Ready), Report> {
+    let inside = enter(plan, socket)?;
+    let ready = ready(&plan.config.args, &plan.config.env, &plan.config.cwd, &inside.identity)?;
+    Ok((inside, ready))
+}
+
+/// Makes the root and goes into it.
+pub(crate) fn enter(plan: &Plan<'_>, socket: &OwnedFd) -> Result<Inside, Report> {
     let config = plan.config;
     plan.signals.restore_in_child().map_err(step("restore signals"))?;
     process::die_with_parent().map_err(step("follow the parent"))?;
@@ -168,13 +191,17 @@ fn prepare(plan: &Plan<'_>, socket: &OwnedFd) -> Result<Ready, Report> {
     }
     streams(plan, console, &identity)?;
     process::set_umask(config.umask);
+    Ok(Inside { identity, root })
+}
 
-    let mut environment = last_of_each(&config.env);
+/// Finds out all that can be known of a command before it is executed.
+pub(crate) fn ready(args: &[String], env: &[String], cwd: &str, identity: &Identity) -> Result<Ready, Report> {
+    let mut environment = last_of_each(env);
     if !environment.iter().any(|v| v.starts_with("HOME=")) {
         environment.push(format!("HOME={}", identity.home));
     }
     let path = environment.iter().find_map(|v| v.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
-    let command = config.args.first().map(String::as_str).unwrap_or_default();
+    let command = args.first().map(String::as_str).unwrap_or_default();
     if command.is_empty() {
         return Err(Report::failed("no command: the image has none and none was given"));
     }
@@ -186,9 +213,9 @@ fn prepare(plan: &Plan<'_>, socket: &OwnedFd) -> Result<Ready, Report> {
     } else {
         vec![command.to_owned()]
     };
-    let arguments = Vector::new(&config.args).map_err(step("pass the arguments"))?;
+    let arguments = Vector::new(args).map_err(step("pass the arguments"))?;
     let environment = Vector::new(&environment).map_err(step("pass the environment"))?;
-    Ok(Ready { identity, arguments, environment, candidates, bare_name, cwd: config.cwd.clone(), root })
+    Ok(Ready { arguments, environment, candidates, bare_name, cwd: cwd.to_owned() })
 }
 
 /// Of variables with one name the last value counts, in the place of the first.
@@ -278,8 +305,8 @@ fn give_pipe(stream: &OwnedFd, identity: &Identity) {
     }
 }
 
-fn start(plan: &Plan<'_>, ready: Ready, socket: OwnedFd) -> i32 {
-    if let Err(report) = drop_privileges(plan, &ready) {
+fn start(plan: &Plan<'_>, inside: Inside, ready: Ready, socket: OwnedFd) -> i32 {
+    if let Err(report) = drop_privileges(plan, &inside.identity) {
         return fail(&socket, report);
     }
     if plan.config.init {
@@ -292,11 +319,12 @@ fn start(plan: &Plan<'_>, ready: Ready, socket: OwnedFd) -> i32 {
             Err(e) => return fail(&socket, step("start process 1")(e)),
         }
     }
-    fail(&socket, execute(&ready))
+    fail(&socket, execute(&inside.root, &ready))
 }
 
-fn drop_privileges(plan: &Plan<'_>, ready: &Ready) -> Result<(), Report> {
-    let Identity { uid, gid, groups, .. } = &ready.identity;
+/// Gives up what the container's processes may not do, and enters the working directory.
+pub(crate) fn drop_privileges(plan: &Plan<'_>, identity: &Identity) -> Result<(), Report> {
+    let Identity { uid, gid, groups, .. } = identity;
     let config = plan.config;
     // The socket is the only one needed from here on, and only until exec.
     process::close_on_exec_from(3).map_err(step("close files"))?;
@@ -337,33 +365,34 @@ fn drop_privileges(plan: &Plan<'_>, ready: &Ready) -> Result<(), Report> {
     // Forgotten by the kernel when the user changed.
     process::die_with_parent().map_err(step("follow the parent"))?;
     // As the command's own user, who may have rights here that root of a user namespace lacks.
-    let cwd = if ready.cwd.is_empty() { "/" } else { ready.cwd.as_str() };
+    let cwd = if config.cwd.is_empty() { "/" } else { config.cwd.as_str() };
     process::change_dir(cwd)
         .map_err(|e| Report::failed(format!("cannot enter the working directory {cwd:?}")).because(e))
 }
 
-fn execute(ready: &Ready) -> Report {
+/// Becomes the command; comes back only where that fails.
+pub(crate) fn execute(root: &Rooted, ready: &Ready) -> Report {
     let mut denied: Option<String> = None;
     for candidate in &ready.candidates {
         let Ok(path) = CString::new(candidate.as_str()) else { continue };
         let errno = process::execute(&path, &ready.arguments, &ready.environment);
         let absent = matches!(errno, Errno::NOENT | Errno::NOTDIR);
         if !ready.bare_name {
-            return diagnose::explain(&ready.root, &absolute(candidate, &ready.cwd), errno);
+            return diagnose::explain(root, &absolute(candidate, &ready.cwd), errno);
         }
         // Found in PATH with a missing interpreter is found.
         let whole = absolute(candidate, &ready.cwd);
         match errno {
-            _ if absent && ready.root.open_path(whole.as_str(), Resolve::InRoot).is_err() => {}
+            _ if absent && root.open_path(whole.as_str(), Resolve::InRoot).is_err() => {}
             Errno::ACCESS => {
                 denied.get_or_insert(whole);
             }
-            _ => return diagnose::explain(&ready.root, &whole, errno),
+            _ => return diagnose::explain(root, &whole, errno),
         }
     }
     let name = ready.arguments.strings().first().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     match denied {
-        Some(path) => diagnose::explain(&ready.root, &path, Errno::ACCESS).code(NOT_EXECUTABLE),
+        Some(path) => diagnose::explain(root, &path, Errno::ACCESS).code(NOT_EXECUTABLE),
         None => Report::failed(format!("executable file {name:?} not found in the container's PATH")).code(NOT_FOUND),
     }
 }

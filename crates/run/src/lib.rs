@@ -24,9 +24,11 @@ mod relay;
 pub mod resolve;
 mod root;
 pub mod seccomp;
+pub mod session;
 pub mod user;
 
 pub use config::{Limit, Mount, Network, RuntimeConfig, Seccomp};
 pub use error::{ExitStatus, FAILED, NOT_EXECUTABLE, NOT_FOUND, Report, RunError};
 pub use parent::{Outcome, Sink, Stream, Streams, run};
 pub use root::{MountPoint, OverlayVia, Root, probe_overlay};
+pub use session::{Command, Session};

@@ -109,7 +109,7 @@ pub fn run(
 }
 
 /// Whether no other thread runs. One that was joined a moment ago may take another to vanish from the kernel's list.
-fn alone() -> bool {
+pub(crate) fn alone() -> bool {
     const LOOKS: u32 = 20;
     (0..LOOKS).any(|look| {
         if look > 0 {
@@ -119,12 +119,14 @@ fn alone() -> bool {
     })
 }
 
-fn step(step: &'static str) -> impl Fn(CallError) -> RunError {
+pub(crate) fn step(step: &'static str) -> impl Fn(CallError) -> RunError {
     move |source| RunError::Step { step, source }
 }
 
 /// The capabilities and the filter for a configuration.
-fn confinement(config: &RuntimeConfig) -> Result<(caps::CapSet, Vec<bedplate_sys::seccomp::Instruction>), RunError> {
+pub(crate) fn confinement(
+    config: &RuntimeConfig,
+) -> Result<(caps::CapSet, Vec<bedplate_sys::seccomp::Instruction>), RunError> {
     for name in &config.capabilities {
         if LinuxCapability::by_name(name).is_none() {
             return Err(RunError::Config { message: format!("unknown capability {name:?}") });
@@ -144,6 +146,35 @@ fn confinement(config: &RuntimeConfig) -> Result<(caps::CapSet, Vec<bedplate_sys
         }
     };
     Ok((capabilities, filter))
+}
+
+pub(crate) fn surroundings(privilege: &Privilege) -> Surroundings {
+    Surroundings {
+        rootless: privilege.is_rootless(),
+        has_tty_group: privilege.can_own(0, 5),
+        cgroups: kernel::cgroups(),
+    }
+}
+
+/// Why other users' IDs do not exist, where that is so.
+pub(crate) fn one_id(privilege: &Privilege) -> Option<String> {
+    match privilege {
+        Privilege::One { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    }
+}
+
+/// The namespaces of a container with this configuration.
+pub(crate) fn namespaces(config: &RuntimeConfig) -> Namespaces {
+    Namespaces {
+        mount: true,
+        pid: true,
+        uts: true,
+        ipc: true,
+        net: config.network == Network::None,
+        cgroup: true,
+        user: false,
+    }
 }
 
 fn run_here(
@@ -175,34 +206,18 @@ fn run_here(
     let plan = Plan {
         config,
         root,
-        around: Surroundings {
-            rootless: privilege.is_rootless(),
-            has_tty_group: privilege.can_own(0, 5),
-            cgroups: kernel::cgroups(),
-        },
+        around: surroundings(privilege),
         filter,
         capabilities,
         standard,
         size: config.terminal.then(|| terminal::size(&stdin).or_else(|| terminal::size(std::io::stdout()))).flatten(),
-        one_id: match privilege {
-            Privilege::One { reason, .. } => Some(reason.to_string()),
-            _ => None,
-        },
+        one_id: one_id(privilege),
         signals: &signals,
         parent: bedplate_sys::process::own_descriptor().map_err(step("open this process"))?,
     };
     let (ours, theirs) = channel::sockets().map_err(step("make a socket pair"))?;
-    let namespaces = Namespaces {
-        mount: true,
-        pid: true,
-        uts: true,
-        ipc: true,
-        net: config.network == Network::None,
-        cgroup: true,
-        user: false,
-    };
     let mut theirs = Some(theirs);
-    let child = spawn(namespaces, || match theirs.take() {
+    let child = spawn(namespaces(config), || match theirs.take() {
         // The parent's ends are closed by exec, and by process 1 of --init, which closes all it has.
         Some(socket) => become_command(&plan, socket),
         None => 0,
@@ -220,6 +235,7 @@ fn run_here(
         Message::Warning(text) => warnings.push(text),
         Message::Terminal => controller = descriptor,
         Message::Failed(found) => report = Some(found),
+        Message::Serving | Message::Ended { .. } | Message::Left(_) => {}
     })
     .map_err(step("hear of the container's process"))?;
     if let Some(report) = report {
