@@ -4,3 +4,9 @@
 //! Release ─▶ PackagesIndex ─▶ select + solve ─▶ packages ─▶ Payload (.deb) ─▶ compose ─▶ Tree
 //!                                                                    └──────▶ dpkg database
 //! ```
+
+pub mod control;
+pub mod index;
+pub mod package;
+pub mod relation;
+pub mod version;

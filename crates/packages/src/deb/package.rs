@@ -1,0 +1,432 @@
+//! One package as an index, a `control` file or dpkg's database describes it.
+
+use bedplate_oci::{Digest, DigestError};
+use thiserror::Error;
+
+use super::control::{ControlError, Field, Paragraph};
+use super::relation::Relations;
+use super::version::{DebVersion, VersionError};
+
+/// Why a paragraph is not a package.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PackageError {
+    /// The paragraph breaks the rules of deb822, or lacks a field, or has one that is not text.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The name has a character that names do not have.
+    #[error("line {line}: {name:?} is not the name of a package")]
+    Name {
+        /// The line where the paragraph begins.
+        line: usize,
+        /// The name, capped.
+        name: String,
+    },
+    /// The version is none.
+    #[error("line {line}: package {package:?}: {source}")]
+    Version {
+        /// The line where the paragraph begins.
+        line: usize,
+        /// The package.
+        package: String,
+        /// Why.
+        #[source]
+        source: VersionError,
+    },
+    /// A field has a value that it cannot have.
+    #[error("line {line}: package {package:?}: field {field:?} is {found:?}, expected {expected}")]
+    Value {
+        /// The line where the paragraph begins.
+        line: usize,
+        /// The package.
+        package: String,
+        /// The field.
+        field: &'static str,
+        /// Its value, capped.
+        found: String,
+        /// What it could be.
+        expected: &'static str,
+    },
+    /// The digest is none.
+    #[error("line {line}: package {package:?}: {source}")]
+    Digest {
+        /// The line where the paragraph begins.
+        line: usize,
+        /// The package.
+        package: String,
+        /// Why.
+        #[source]
+        source: DigestError,
+    },
+}
+
+/// How much an archive wants a package to be installed.
+///
+/// Spec: Debian Policy 2.5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// Needed for dpkg to work.
+    Required,
+    /// What one expects on any Unix.
+    Important,
+    /// A small system in text mode.
+    Standard,
+    /// All others.
+    Optional,
+    /// The old word for special ones among the others.
+    Extra,
+    /// Missing, or another word.
+    Unknown,
+}
+
+impl Priority {
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        const WORDS: [(&str, Priority); 5] = [
+            ("required", Priority::Required),
+            ("important", Priority::Important),
+            ("standard", Priority::Standard),
+            ("optional", Priority::Optional),
+            ("extra", Priority::Extra),
+        ];
+        WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map_or(Self::Unknown, |(_, priority)| *priority)
+    }
+}
+
+/// How packages of one name but several architectures live together.
+///
+/// Spec: deb-control(5) "Multi-Arch".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum MultiArch {
+    /// They do not; the package serves its own architecture. The default.
+    #[default]
+    No,
+    /// They can be installed beside each other.
+    Same,
+    /// One serves all architectures.
+    Foreign,
+    /// A dependency decides by `:any`.
+    Allowed,
+}
+
+impl MultiArch {
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        const WORDS: [(&str, MultiArch); 4] = [
+            ("no", MultiArch::No),
+            ("same", MultiArch::Same),
+            ("foreign", MultiArch::Foreign),
+            ("allowed", MultiArch::Allowed),
+        ];
+        WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| *value)
+    }
+}
+
+/// A binary package. Fields that an index does not give are empty.
+#[derive(Debug, Clone)]
+pub struct Package<'a> {
+    /// The name: letters, digits and `+-._`.
+    pub name: &'a str,
+    /// The version.
+    pub version: DebVersion<'a>,
+    /// The one architecture, or `all`.
+    pub architecture: &'a str,
+    /// `Essential: yes`: every package may count on it.
+    pub essential: bool,
+    /// `Protected: yes`, or `Important: yes` as apt called it: not to be removed, but nobody counts on it.
+    pub protected: bool,
+    /// The priority.
+    pub priority: Priority,
+    /// How several architectures live together.
+    pub multi_arch: MultiArch,
+    /// The section; empty where none is given.
+    pub section: &'a str,
+    /// The path of the `.deb` from the archive's root, as written: not checked.
+    pub filename: Option<&'a str>,
+    /// The length of the `.deb` in bytes.
+    pub size: Option<u64>,
+    /// The length of the unpacked files in KiB, as the maintainer's tools estimate it.
+    pub installed_size: Option<u64>,
+    /// Needed before it can be configured.
+    pub depends: Relations<'a>,
+    /// Needed, configured, before it can be unpacked.
+    pub pre_depends: Relations<'a>,
+    /// Other names that it answers to.
+    pub provides: Relations<'a>,
+    /// What may not be unpacked at the same time.
+    pub conflicts: Relations<'a>,
+    /// What may not be configured at the same time.
+    pub breaks: Relations<'a>,
+    /// Whose files it may overwrite.
+    pub replaces: Relations<'a>,
+    /// What all but unusual systems would have with it.
+    pub recommends: Relations<'a>,
+    /// What may be useful with it.
+    pub suggests: Relations<'a>,
+    /// For what it may be useful.
+    pub enhances: Relations<'a>,
+    /// The bytes of the paragraph, as [`Paragraph::raw`].
+    pub stanza: &'a [u8],
+    /// The line where the paragraph begins, from one.
+    pub line: usize,
+    source: &'a str,
+    sha256: Option<&'a str>,
+    md5: Option<&'a str>,
+}
+
+impl<'a> Package<'a> {
+    /// Takes a package from its paragraph.
+    ///
+    /// # Errors
+    /// `Package`, `Version` or `Architecture` is missing or malformed, or a field of ours has an impossible value.
+    pub fn parse(paragraph: &Paragraph<'a>) -> Result<Self, PackageError> {
+        let mut draft = Draft::default();
+        for field in paragraph.fields() {
+            draft.set(&field)?;
+        }
+        draft.finish(paragraph.raw(), paragraph.line())
+    }
+
+    /// The paragraph, for fields that have no place here.
+    #[must_use]
+    pub fn paragraph(&self) -> Paragraph<'a> {
+        Paragraph::checked(self.stanza, self.line)
+    }
+
+    /// The name of the source package that it was built of.
+    #[must_use]
+    pub fn source(&self) -> &'a str {
+        match self.source.split_once('(') {
+            Some((name, _)) => name.trim_ascii(),
+            None if self.source.is_empty() => self.name,
+            None => self.source,
+        }
+    }
+
+    /// The version of the source package, as written; the package's own where none is.
+    #[must_use]
+    pub fn source_version(&self) -> &'a str {
+        let written = self.source.split_once('(').map(|(_, rest)| rest.trim_ascii().trim_end_matches(')').trim_ascii());
+        written.unwrap_or(self.version.as_str())
+    }
+
+    /// The digest of the `.deb`; nothing where the index has only weaker ones.
+    ///
+    /// # Errors
+    /// What stands there is not a digest.
+    pub fn sha256(&self) -> Result<Option<Digest>, PackageError> {
+        let digest = self.sha256.map(|hex| Digest::from_hex(&hex.to_ascii_lowercase())).transpose();
+        digest.map_err(|source| PackageError::Digest { line: self.line, package: self.name.to_owned(), source })
+    }
+
+    /// The MD5 of the `.deb` as written. Nothing is verified by it: it tells an old index from a broken one.
+    #[must_use]
+    pub fn md5(&self) -> Option<&'a str> {
+        self.md5
+    }
+
+    /// Tells whether it can be installed where `native` is the architecture of the system.
+    #[must_use]
+    pub fn runs_on(&self, native: &str) -> bool {
+        self.architecture == "all" || self.architecture == native
+    }
+}
+
+/// The fields that [`Package`] takes. The order is that of their places in a [`Draft`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Package,
+    Version,
+    Architecture,
+    Essential,
+    Protected,
+    Important,
+    Priority,
+    MultiArch,
+    Section,
+    Filename,
+    Size,
+    InstalledSize,
+    Depends,
+    PreDepends,
+    Provides,
+    Conflicts,
+    Breaks,
+    Replaces,
+    Recommends,
+    Suggests,
+    Enhances,
+    Source,
+    Sha256,
+    Md5,
+}
+
+const KNOWN: usize = Known::Md5 as usize + 1;
+
+impl Known {
+    /// Finds a field by name, by way of the name's length: most names are none of ours.
+    #[inline]
+    fn find(name: &str) -> Option<Self> {
+        use Known as K;
+        let candidates: &[(&str, Self)] = match name.len() {
+            4 => &[("Size", K::Size)],
+            6 => &[("SHA256", K::Sha256), ("MD5sum", K::Md5), ("Source", K::Source), ("Breaks", K::Breaks)],
+            7 => &[("Package", K::Package), ("Version", K::Version), ("Depends", K::Depends), ("Section", K::Section)],
+            8 => &[
+                ("Priority", K::Priority),
+                ("Filename", K::Filename),
+                ("Provides", K::Provides),
+                ("Replaces", K::Replaces),
+                ("Suggests", K::Suggests),
+                ("Enhances", K::Enhances),
+            ],
+            9 => &[
+                ("Conflicts", K::Conflicts),
+                ("Essential", K::Essential),
+                ("Protected", K::Protected),
+                ("Important", K::Important),
+            ],
+            10 => &[("Multi-Arch", K::MultiArch), ("Recommends", K::Recommends)],
+            11 => &[("Pre-Depends", K::PreDepends)],
+            12 => &[("Architecture", K::Architecture)],
+            14 => &[("Installed-Size", K::InstalledSize)],
+            _ => &[],
+        };
+        candidates.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, known)| *known)
+    }
+}
+
+/// The values of a paragraph's known fields, until all of it was read.
+#[derive(Debug, Default)]
+pub(super) struct Draft<'a> {
+    values: [Option<&'a [u8]>; KNOWN],
+}
+
+impl<'a> Draft<'a> {
+    /// Takes one field; forgets it where it is none of ours.
+    ///
+    /// # Errors
+    /// It was there already.
+    #[inline]
+    pub(super) fn set(&mut self, field: &Field<'a>) -> Result<(), ControlError> {
+        let Some(known) = Known::find(field.name()) else { return Ok(()) };
+        match self.values.get_mut(known as usize) {
+            Some(place @ None) => {
+                *place = Some(field.bytes());
+                Ok(())
+            }
+            _ => Err(ControlError::Duplicate { line: field.line(), name: field.name().to_owned() }),
+        }
+    }
+
+    /// The name of the package, if there is one and it is text.
+    pub(super) fn name(&self) -> Option<&'a str> {
+        self.value(Known::Package).and_then(|name| std::str::from_utf8(name).ok())
+    }
+
+    fn value(&self, known: Known) -> Option<&'a [u8]> {
+        self.values.get(known as usize).copied().flatten().filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn finish(&self, stanza: &'a [u8], line: usize) -> Result<Package<'a>, PackageError> {
+        let text = |known: Known, field: &'static str| match self.value(known) {
+            None => Ok(None),
+            Some(value) => std::str::from_utf8(value)
+                .map(Some)
+                .map_err(|_| ControlError::NotUtf8 { line, field: field.to_owned() }),
+        };
+        let required = |known: Known, field: &'static str| match text(known, field) {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(ControlError::Missing { line, field }),
+            Err(error) => Err(error),
+        };
+        let relations =
+            |known: Known, field: &'static str| text(known, field).map(|v| Relations::new(v.unwrap_or_default()));
+
+        let name = required(Known::Package, "Package")?;
+        if !is_name(name) {
+            return Err(PackageError::Name { line, name: capped(name) });
+        }
+        let bad = |field: &'static str, found: &str, expected: &'static str| PackageError::Value {
+            line,
+            package: name.to_owned(),
+            field,
+            found: capped(found),
+            expected,
+        };
+        let number = |known: Known, field: &'static str| -> Result<Option<u64>, PackageError> {
+            match text(known, field)? {
+                None => Ok(None),
+                Some(value) => match value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse().ok()) {
+                    Some(Some(number)) => Ok(Some(number)),
+                    _ => Err(bad(field, value, "a number")),
+                },
+            }
+        };
+        let yes = |known: Known, field: &'static str| -> Result<bool, PackageError> {
+            match text(known, field)? {
+                None => Ok(false),
+                Some(value) if value.eq_ignore_ascii_case("yes") => Ok(true),
+                Some(value) if value.eq_ignore_ascii_case("no") => Ok(false),
+                Some(value) => Err(bad(field, value, "yes or no")),
+            }
+        };
+
+        let version = DebVersion::parse_lax(required(Known::Version, "Version")?);
+        let version = version.map_err(|source| PackageError::Version { line, package: name.to_owned(), source })?;
+        let architecture = required(Known::Architecture, "Architecture")?;
+        if !architecture.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(bad("Architecture", architecture, "one architecture or all"));
+        }
+        let multi_arch = match text(Known::MultiArch, "Multi-Arch")? {
+            None => MultiArch::No,
+            Some(value) => {
+                MultiArch::parse(value).ok_or_else(|| bad("Multi-Arch", value, "no, same, foreign or allowed"))?
+            }
+        };
+        Ok(Package {
+            name,
+            version,
+            architecture,
+            essential: yes(Known::Essential, "Essential")?,
+            protected: yes(Known::Protected, "Protected")? || yes(Known::Important, "Important")?,
+            priority: text(Known::Priority, "Priority")?.map_or(Priority::Unknown, Priority::parse),
+            multi_arch,
+            section: text(Known::Section, "Section")?.unwrap_or_default(),
+            filename: text(Known::Filename, "Filename")?,
+            size: number(Known::Size, "Size")?,
+            installed_size: number(Known::InstalledSize, "Installed-Size")?,
+            depends: relations(Known::Depends, "Depends")?,
+            pre_depends: relations(Known::PreDepends, "Pre-Depends")?,
+            provides: relations(Known::Provides, "Provides")?,
+            conflicts: relations(Known::Conflicts, "Conflicts")?,
+            breaks: relations(Known::Breaks, "Breaks")?,
+            replaces: relations(Known::Replaces, "Replaces")?,
+            recommends: relations(Known::Recommends, "Recommends")?,
+            suggests: relations(Known::Suggests, "Suggests")?,
+            enhances: relations(Known::Enhances, "Enhances")?,
+            stanza,
+            line,
+            source: text(Known::Source, "Source")?.unwrap_or_default(),
+            sha256: text(Known::Sha256, "SHA256")?,
+            md5: text(Known::Md5, "MD5sum")?,
+        })
+    }
+}
+
+/// Tells whether dpkg would take `text` as the name of a package: it can be part of a file's name.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b))
+        && text.len() <= NAME_MAX
+}
+
+/// The longest name of a package: with an architecture and a suffix it must stay a name of a file (255 bytes).
+pub const NAME_MAX: usize = 200;
+
+fn capped(text: &str) -> String {
+    text.chars().take(60).collect()
+}
