@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr)]
 
+pub mod debian;
 pub mod generate;
 mod http;
 pub mod oracle;
