@@ -8,5 +8,6 @@
 pub mod control;
 pub mod index;
 pub mod package;
+pub mod payload;
 pub mod relation;
 pub mod version;
