@@ -1,0 +1,1 @@
+//! The keyrings that are built in.
