@@ -6,8 +6,10 @@
 //! ```
 
 pub mod control;
+pub mod date;
 pub mod index;
 pub mod package;
 pub mod payload;
 pub mod relation;
+pub mod release;
 pub mod version;
