@@ -5,11 +5,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bedplate_run::seccomp::{Action, Arch, Profile, Rule, compile};
-use bedplate_run::{Outcome, Root, RuntimeConfig, Streams, run};
+use bedplate_run::{Command, Outcome, Root, RunError, RuntimeConfig, Session, Streams, run};
 use bedplate_sys::caps::CapSet;
-use bedplate_sys::userns::{Sources, become_root};
+use bedplate_sys::userns::{Privilege, Sources, become_root};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +30,9 @@ struct Job {
     missing: Vec<String>,
     #[serde(default)]
     outcome: Option<PathBuf>,
+    /// Commands for a session in place of the one command.
+    #[serde(default)]
+    session: Vec<Command>,
 }
 
 fn main() -> ExitCode {
@@ -56,7 +60,7 @@ fn main() -> ExitCode {
     };
     if !job.missing.is_empty() {
         const ENOSYS: u16 = 38;
-        let rules = vec![Rule::new(job.missing, Action::Errno(ENOSYS))];
+        let rules = vec![Rule::new(job.missing.clone(), Action::Errno(ENOSYS))];
         let profile = Profile { default: Action::Allow, rules };
         let loaded = compile(&profile, CapSet::ALL, Arch::of_machine()).map(|f| bedplate_sys::seccomp::load(&f));
         if !matches!(loaded, Ok(Ok(()))) {
@@ -66,6 +70,12 @@ fn main() -> ExitCode {
     }
     if job.threads {
         std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(60)));
+    }
+    if !job.session.is_empty() {
+        return match session(&job, &privilege) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => report(&e),
+        };
     }
     let mut captured = Vec::new();
     let mut sink = |stream, bytes: &[u8]| captured.push((format!("{stream:?}"), bytes.to_vec()));
@@ -87,20 +97,45 @@ fn main() -> ExitCode {
             }
             ExitCode::from(code)
         }
-        Err(e) => {
-            eprintln!("error: {e}");
-            let mut source = std::error::Error::source(&e);
-            while let Some(cause) = source {
-                eprintln!("  cause: {cause}");
-                source = cause.source();
-            }
-            for cause in e.causes() {
-                eprintln!("  cause: {cause}");
-            }
-            if let Some(hint) = e.hint() {
-                eprintln!("hint: {hint}");
-            }
-            ExitCode::from(e.exit_code())
-        }
+        Err(e) => report(&e),
     }
+}
+
+/// Runs the commands of a session in turn: what each says, how it ended, what is left at the end.
+fn session(job: &Job, privilege: &Privilege) -> Result<(), RunError> {
+    let output = std::fs::File::options().append(true).create(true).open("/dev/stdout");
+    let output: std::os::fd::OwnedFd = match output {
+        Ok(file) => file.into(),
+        Err(e) => return Err(RunError::Config { message: e.to_string() }),
+    };
+    let mut session = Session::start(&job.root, &job.config, privilege)?;
+    for (number, command) in job.session.iter().enumerate() {
+        let ended = session.run(command, &output, Some(Duration::from_secs(2)))?;
+        let ended = ended.map_or("still runs".to_owned(), |status| status.to_string());
+        say(&format!("command {number}: {ended}\n"));
+    }
+    say(&format!("left {:?}\n", session.left()?));
+    let made: Vec<String> = session.finish()?.into_iter().map(|point| point.path).collect();
+    say(&format!("made {made:?}\n"));
+    Ok(())
+}
+
+fn say(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+}
+
+fn report(e: &RunError) -> ExitCode {
+    eprintln!("error: {e}");
+    let mut source = std::error::Error::source(&e);
+    while let Some(cause) = source {
+        eprintln!("  cause: {cause}");
+        source = cause.source();
+    }
+    for cause in e.causes() {
+        eprintln!("  cause: {cause}");
+    }
+    if let Some(hint) = e.hint() {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(e.exit_code())
 }

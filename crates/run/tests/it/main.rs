@@ -7,5 +7,6 @@ mod exits;
 mod job;
 mod reference;
 mod roots;
+mod sessions;
 mod streams;
 mod world;
