@@ -9,3 +9,5 @@
 pub mod acquire;
 pub mod distribution;
 pub mod finish;
+pub mod request;
+mod variant;

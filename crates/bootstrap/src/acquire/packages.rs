@@ -1,0 +1,333 @@
+//! Packages, fetched at once from several hosts into the cache.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use bedplate_fetch::{Event as FetchEvent, Expected, FetchError, Url};
+use bedplate_oci::Digest;
+use bedplate_packages::deb::package::Package;
+use bedplate_store::{CacheGuard, CacheKind, Lease};
+
+use super::error::AcquireError;
+use super::observe::{Event, Notice, Observer, Stage};
+use super::{Context, Source};
+
+/// The largest package, in bytes: the largest of Debian have 2 GiB.
+pub(crate) const MAX_PACKAGE: u64 = 16 << 30;
+
+/// Bytes written to the disk at once.
+const BUFFER: usize = 256 * 1024;
+
+/// A package to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// What people call it: `curl 8.14.1-2 amd64`.
+    pub name: String,
+    /// Its path below a mirror: relative, without `..`.
+    pub path: String,
+    /// Roots of archives that have it, tried in this order.
+    pub mirrors: Vec<Url>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: Digest,
+}
+
+impl Wanted {
+    /// What to fetch for a package of an index.
+    ///
+    /// # Errors
+    /// Where the index does not promise size and SHA-256, or its `Filename` leads out of the archive.
+    pub fn of(package: &Package<'_>, source: &Source) -> Result<Self, AcquireError> {
+        let name = format!("{} {} {}", package.name, package.version.as_str(), package.architecture);
+        let lacks = |field: &'static str| AcquireError::PackageField { package: name.clone(), field };
+        let digest = package.sha256().map_err(|source| AcquireError::Package { package: name.clone(), source })?;
+        Ok(Self {
+            path: below(package.filename.ok_or_else(|| lacks("Filename"))?).ok_or_else(|| {
+                AcquireError::PackagePath {
+                    package: name.clone(),
+                    path: package.filename.unwrap_or_default().chars().take(200).collect(),
+                }
+            })?,
+            mirrors: source.mirrors.clone(),
+            size: package.size.ok_or_else(|| lacks("Size"))?,
+            sha256: digest.ok_or_else(|| lacks("SHA256"))?,
+            name,
+        })
+    }
+}
+
+/// A path that stays below a mirror's root, without `.` parts; `None` for any other.
+pub(crate) fn below(path: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    if path.starts_with('/') {
+        return None;
+    }
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => return None,
+            part if part.chars().any(char::is_control) || part.contains('\\') => return None,
+            part => parts.push(part),
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+/// The address of a path below a mirror's root; what has a meaning of its own in addresses is escaped, as apt does.
+pub(crate) fn address(mirror: &Url, path: &str) -> Result<Url, AcquireError> {
+    let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace(' ', "%20");
+    let text = format!("{}/{path}", mirror.revealed().trim_end_matches('/'));
+    Url::parse(&text).map_err(|source| AcquireError::Url { text: mirror.to_string(), source })
+}
+
+/// Packages in the cache; they stay there while this value lives.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Where each package lies, in the order in which they were wanted.
+    pub paths: Vec<PathBuf>,
+    _guard: CacheGuard,
+}
+
+/// Fetches packages into the cache. See [`fetch_each`].
+///
+/// # Errors
+/// As [`fetch_each`].
+pub fn fetch(wanted: &[Wanted], downloads: usize, context: &Context<'_>) -> Result<Fetched, AcquireError> {
+    fetch_each(wanted, downloads, context, &|_, _| true)
+}
+
+/// Fetches packages into the cache, `downloads` at once from each host, and tells `ready` of each that is there.
+///
+/// `ready` gets the position in `wanted` and the path of the whole, verified `.deb`; it runs on the thread that
+/// fetched it, in any order, and may decode it at once. When it answers `false`, no further package is begun.
+/// A package appears in the cache under its digest as a whole, or not at all.
+///
+/// # Errors
+/// The first failure by position in `wanted`; downloads that run are finished, no further one is begun.
+pub fn fetch_each(
+    wanted: &[Wanted],
+    downloads: usize,
+    context: &Context<'_>,
+    ready: &(dyn Fn(usize, &Path) -> bool + Sync),
+) -> Result<Fetched, AcquireError> {
+    let keep = |source| AcquireError::Store { what: "packages".into(), source };
+    let guard = context.store.cache(CacheKind::Packages).map_err(keep)?;
+    let paths: Vec<PathBuf> =
+        wanted.iter().map(|wanted| guard.folder().join(format!("{}.deb", wanted.sha256.hex()))).collect();
+    let mut missing = Vec::new();
+    let mut present = Vec::new();
+    for (n, (wanted, path)) in wanted.iter().zip(&paths).enumerate() {
+        match is_cached(path, wanted.size)? {
+            true => present.push(n),
+            false => missing.push(n),
+        }
+    }
+    let bytes = missing.iter().filter_map(|n| Some(wanted.get(*n)?.size)).sum();
+    context.observer.event(Event::Planned {
+        stage: Stage::Packages,
+        items: missing.len(),
+        bytes,
+        cached: present.len(),
+    });
+    if let Some(first) = missing.first().and_then(|n| wanted.get(*n))
+        && context.offline
+    {
+        return Err(AcquireError::Offline { what: format!("package {}", first.name), others: missing.len() - 1 });
+    }
+    let lease = match missing.is_empty() {
+        true => None,
+        false => Some(context.store.lease().map_err(keep)?),
+    };
+
+    // One queue for each host, the largest packages first: the last one to end is then a small one.
+    let mut queues: Vec<(String, Vec<usize>)> = Vec::new();
+    for n in missing {
+        let Some(item) = wanted.get(n) else { continue };
+        let host = item.mirrors.first().map(|url| url.host().to_owned()).unwrap_or_default();
+        match queues.iter_mut().find(|(known, _)| *known == host) {
+            Some((_, queue)) => queue.push(n),
+            None => queues.push((host, vec![n])),
+        }
+    }
+    for (_, queue) in &mut queues {
+        queue.sort_by_key(|n| std::cmp::Reverse(wanted.get(*n).map_or(0, |item| item.size)));
+    }
+    let stopped = AtomicBool::new(false);
+    let failure: Mutex<Option<(usize, AcquireError)>> = Mutex::new(None);
+    thread::scope(|scope| {
+        for (_, queue) in &queues {
+            let next = std::sync::Arc::new(AtomicUsize::new(0));
+            for _ in 0..downloads.max(1).min(queue.len()) {
+                let next = std::sync::Arc::clone(&next);
+                let (stopped, failure, lease, paths) = (&stopped, &failure, lease.as_ref(), &paths);
+                scope.spawn(move || {
+                    while !stopped.load(Ordering::Relaxed) {
+                        let Some(&n) = queue.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                        let (Some(item), Some(path), Some(lease)) = (wanted.get(n), paths.get(n), lease) else {
+                            return;
+                        };
+                        match fetch_one(item, path, lease, context) {
+                            Ok(()) => {
+                                context.observer.event(Event::Done { stage: Stage::Packages, name: &item.name });
+                                if !ready(n, path) {
+                                    stopped.store(true, Ordering::Relaxed);
+                                }
+                            }
+                            Err(error) => {
+                                stopped.store(true, Ordering::Relaxed);
+                                let mut failure = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                                if failure.as_ref().is_none_or(|(first, _)| n < *first) {
+                                    *failure = Some((n, error));
+                                }
+                            }
+                        }
+                    }
+                });
+            }
+        }
+        // What the cache has is handed out meanwhile, by this thread.
+        for n in present {
+            if stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            if let Some(path) = paths.get(n)
+                && !ready(n, path)
+            {
+                stopped.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        Some((_, error)) => Err(error),
+        None => Ok(Fetched { paths, _guard: guard }),
+    }
+}
+
+/// Tells whether the cache has a file of this size: it was verified and synced before it got its name.
+pub(crate) fn is_cached(path: &Path, size: u64) -> Result<bool, AcquireError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(found.is_file() && found.len() == size),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(AcquireError::Cache { path: path.to_owned(), source }),
+    }
+}
+
+fn fetch_one(wanted: &Wanted, path: &Path, lease: &Lease, context: &Context<'_>) -> Result<(), AcquireError> {
+    if wanted.size > MAX_PACKAGE {
+        return Err(AcquireError::TooLarge { what: wanted.name.clone(), size: wanted.size, limit: MAX_PACKAGE });
+    }
+    let expected = Expected { digest: Some(wanted.sha256), size: Some(wanted.size), max_size: wanted.size };
+    let what = || format!("package {}", wanted.name);
+    from_mirrors(&wanted.mirrors, &wanted.path, &what, context, |url| {
+        let scratch = lease.scratch();
+        let place = |source| AcquireError::Cache { path: scratch.clone(), source };
+        let file = File::options().write(true).create_new(true).open(&scratch).map_err(place)?;
+        let mut sink = BufWriter::with_capacity(BUFFER, Counted { inner: &file, observer: context.observer });
+        let result = context.fetcher.get_observed(url, expected, &mut sink, &mut |event| {
+            if let FetchEvent::Retrying { error, pause } = event {
+                context.observer.event(Event::Retrying { stage: Stage::Packages, error, pause });
+            }
+        });
+        let result = result.map_err(|source| AcquireError::Fetch { what: what(), source });
+        let result = result.and_then(|_| sink.flush().map_err(place));
+        drop(sink);
+        // A file of the right size under the name of its digest has to be whole, also after a power cut.
+        let result = result.and_then(|()| file.sync_data().map_err(place));
+        let result = result.and_then(|()| {
+            fs::rename(&scratch, path).map_err(|source| AcquireError::Cache { path: path.to_owned(), source })
+        });
+        if result.is_err() {
+            // What stays is removed with the lease.
+            let _ = fs::remove_file(&scratch);
+        }
+        result
+    })
+}
+
+/// Asks each mirror in turn until one serves; what no other mirror can mend ends the search.
+pub(crate) fn from_mirrors<T>(
+    mirrors: &[Url],
+    path: &str,
+    what: &dyn Fn() -> String,
+    context: &Context<'_>,
+    mut get: impl FnMut(&Url) -> Result<T, AcquireError>,
+) -> Result<T, AcquireError> {
+    let mut last = None;
+    for (n, mirror) in mirrors.iter().enumerate() {
+        let url = address(mirror, path)?;
+        match get(&url) {
+            Ok(value) => return Ok(value),
+            Err(AcquireError::Fetch { what, source }) if !matches!(source, FetchError::Sink { .. }) => {
+                if n + 1 < mirrors.len() {
+                    let notice = Notice::NextMirror { url: mirror.to_string(), reason: source.to_string() };
+                    context.observer.event(Event::Notice(&notice));
+                }
+                last = Some(AcquireError::Fetch { what, source });
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Err(last.unwrap_or_else(|| AcquireError::NoMirror { what: what() }))
+}
+
+/// A sink that tells how much went through it.
+struct Counted<'a, W> {
+    inner: W,
+    observer: &'a dyn Observer,
+}
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.observer.event(Event::Received { stage: Stage::Packages, bytes: n as u64 });
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_the_mirror() {
+        let cases = [
+            ("pool/main/c/curl/curl_8_amd64.deb", Some("pool/main/c/curl/curl_8_amd64.deb")),
+            ("./curl.deb", Some("curl.deb")),
+            ("a//b", Some("a/b")),
+            ("a/..b/c", Some("a/..b/c")),
+            ("../../etc/passwd", None),
+            ("pool/../../x", None),
+            ("pool/..", None),
+            ("/etc/passwd", None),
+            ("", None),
+            (".", None),
+            ("a\nb", None),
+            ("a\\..\\b", None),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(below(path).as_deref(), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_escape_what_has_a_meaning() {
+        let cases = [
+            ("http://example.org/debian", "pool/a_1%3a2+b~1.deb", "http://example.org/debian/pool/a_1%253a2+b~1.deb"),
+            ("http://example.org/debian/", "a?b#c d", "http://example.org/debian/a%3Fb%23c%20d"),
+            ("file:///srv/mirror", "pool/x.deb", "file:///srv/mirror/pool/x.deb"),
+        ];
+        for (mirror, path, expected) in cases {
+            let mirror = Url::parse(mirror).unwrap();
+            assert_eq!(address(&mirror, path).unwrap().revealed(), expected);
+        }
+    }
+}
