@@ -14,6 +14,7 @@ pub mod archive;
 pub mod deb;
 pub mod hash;
 pub mod sign;
+pub mod world;
 
 /// The time at which generated archives were made unless they say otherwise: 2023-11-14 22:13:20 UTC.
 pub const EPOCH: u64 = 1_700_000_000;
@@ -21,3 +22,4 @@ pub const EPOCH: u64 = 1_700_000_000;
 pub use archive::{AllPackages, Listing, Repository, Site, Suite};
 pub use deb::{Built, Deb, Packing};
 pub use sign::{Signer, SigningKey};
+pub use world::{Extent, World};
