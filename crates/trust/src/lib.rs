@@ -17,7 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod armour;
-pub mod builtin;
+mod builtin;
 mod cleartext;
 mod error;
 #[doc(hidden)]
@@ -30,6 +30,7 @@ pub mod testing;
 mod time;
 mod verify;
 
+pub use builtin::Builtin;
 pub use error::{Finding, KeyringError, Malformed, Rejection, TrustError};
 pub use judgement::{Judgement, SKEW};
 pub use key_name::{Fingerprint, FingerprintError, Issuer};
