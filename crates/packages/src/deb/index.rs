@@ -129,3 +129,64 @@ impl<'a> IntoIterator for PackagesIndex<'a> {
         self.packages.into_iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<'a>(index: &PackagesIndex<'a>) -> Vec<&'a str> {
+        index.packages().iter().map(|package| package.name).collect()
+    }
+
+    #[test]
+    fn packages_in_order() {
+        let text = "Package: a\nVersion: 1\nArchitecture: all\nDescription: x\n y\n\n\n\nPackage: b\r\nVersion: 2\r\n\
+                    Architecture: amd64\r\n\r\nPackage: a\nVersion: 3\nArchitecture: all";
+        let index = PackagesIndex::parse(text.as_bytes()).unwrap();
+        assert_eq!(names(&index), ["a", "b", "a"]);
+        assert_eq!(index.packages().iter().map(|package| package.line).collect::<Vec<_>>(), [1, 9, 13]);
+        assert_eq!(index.packages()[0].stanza, &text.as_bytes()[..58]);
+        assert_eq!(index.skipped_count(), 0);
+        assert!(PackagesIndex::parse(b"").unwrap().packages().is_empty());
+        assert!(PackagesIndex::parse(b"\n\n").unwrap().packages().is_empty());
+    }
+
+    #[test]
+    fn unusable_packages_are_passed_over_and_counted() {
+        let mut text = "Package: a\nVersion: 1\nArchitecture: all\n\n".to_owned();
+        for number in 0..20 {
+            text.push_str(&format!("Package: p{number}\nArchitecture: all\n\n"));
+        }
+        text.push_str("Package: b\nVersion: 1\nArchitecture: all\n");
+        let index = PackagesIndex::parse(text.as_bytes()).unwrap();
+        assert_eq!(names(&index), ["a", "b"]);
+        assert_eq!((index.skipped_count(), index.skipped().len()), (20, SKIPPED_MAX));
+        assert_eq!(index.skipped()[1].to_string(), "line 8: the paragraph has no field \"Version\"");
+    }
+
+    #[test]
+    fn rejected() {
+        let cases = [
+            ("Version: 1\n", "line 1: a paragraph without a field \"Package\""),
+            ("Package: a\nVersion: 1\n\nPackage:\nVersion: 1\n", "line 4: a paragraph without a field \"Package\""),
+            ("Package: a\nPackage: b\n", "line 2: field \"Package\" stands twice in one paragraph"),
+            ("Package: a\nVersion: 1\nFilename: a\nfilename: b\n", "line 4: field \"filename\" stands twice"),
+            ("<!DOCTYPE html>\n", "line 1: \"<!DOCTYPE html>\" is not a field"),
+            (" x\n", "line 1: a continuation line"),
+        ];
+        for (text, message) in cases {
+            let error = PackagesIndex::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_packages_is_bounded() {
+        // Without a version they cost no memory, but they count.
+        let mut text = "Package: a\n\n".repeat(PACKAGES_MAX);
+        assert_eq!(PackagesIndex::parse(text.as_bytes()).unwrap().skipped_count(), PACKAGES_MAX);
+        text.push_str("Package: a\n");
+        let line = PACKAGES_MAX * 2 + 1;
+        assert_eq!(PackagesIndex::parse(text.as_bytes()).unwrap_err(), IndexError::TooMany { line });
+    }
+}

@@ -430,3 +430,112 @@ pub const NAME_MAX: usize = 200;
 fn capped(text: &str) -> String {
     text.chars().take(60).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: &str = "Package: hello\nVersion: 2.10-3\nArchitecture: amd64\n";
+
+    fn parse(text: &str) -> Result<Package<'_>, PackageError> {
+        Package::parse(&Paragraph::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn every_field() {
+        let digest = "ab".repeat(32);
+        let text = format!(
+            "Package: libc6\nSource: glibc (2.36-9)\nVersion: 2.36-9+deb12u10\nInstalled-Size: 12986\nArchitecture: amd64\n\
+             Multi-Arch: same\nEssential: yes\nProtected: yes\nPriority: required\nSection: libs\nFilename: pool/l.deb\n\
+             Size: 2757740\nMD5sum: 0cc175b9\nSHA256: {digest}\nDepends: a\nPre-Depends: b\nProvides: c\nConflicts: d\n\
+             Breaks: e\nReplaces: f\nRecommends: g\nSuggests: h\nEnhances: i\nTag: x\n"
+        );
+        let package = parse(&text).unwrap();
+        assert_eq!(
+            (package.name, package.version.as_str(), package.architecture),
+            ("libc6", "2.36-9+deb12u10", "amd64")
+        );
+        assert_eq!((package.source(), package.source_version()), ("glibc", "2.36-9"));
+        assert!(package.essential && package.protected && package.runs_on("amd64") && !package.runs_on("arm64"));
+        assert_eq!((package.priority, package.multi_arch), (Priority::Required, MultiArch::Same));
+        assert_eq!((package.size, package.installed_size), (Some(2_757_740), Some(12_986)));
+        assert_eq!((package.filename, package.section, package.md5()), (Some("pool/l.deb"), "libs", Some("0cc175b9")));
+        assert_eq!(package.sha256().unwrap().unwrap().hex(), digest);
+        let relations = [
+            package.depends,
+            package.pre_depends,
+            package.provides,
+            package.conflicts,
+            package.breaks,
+            package.replaces,
+            package.recommends,
+            package.suggests,
+            package.enhances,
+        ];
+        assert_eq!(relations.map(|relation| relation.as_str()), ["a", "b", "c", "d", "e", "f", "g", "h", "i"]);
+        assert_eq!(package.paragraph().get("tag"), Ok(Some("x")));
+        assert_eq!(package.stanza, text.as_bytes());
+    }
+
+    #[test]
+    fn what_a_control_file_leaves_out() {
+        let package = parse(HELLO).unwrap();
+        assert_eq!((package.source(), package.source_version()), ("hello", "2.10-3"));
+        assert_eq!((package.priority, package.multi_arch), (Priority::Unknown, MultiArch::No));
+        assert!(!package.essential && !package.protected && package.filename.is_none() && package.section.is_empty());
+        assert_eq!(package.sha256(), Ok(None));
+        assert_eq!(package.depends.groups().count(), 0);
+        assert!(parse(&format!("{HELLO}Important: YES\n")).unwrap().protected, "apt's old name");
+        assert_eq!(parse(&format!("{HELLO}Source: bye\n")).unwrap().source_version(), "2.10-3");
+    }
+
+    #[test]
+    fn rejected() {
+        let cases = [
+            ("Package: hello\nArchitecture: all\n".to_owned(), "line 1: the paragraph has no field \"Version\""),
+            ("Package: hello\nVersion: 1\n".to_owned(), "line 1: the paragraph has no field \"Architecture\""),
+            (
+                "Package: a/b\nVersion: 1\nArchitecture: all\n".to_owned(),
+                "line 1: \"a/b\" is not the name of a package",
+            ),
+            (
+                "Package: a\nVersion: 1-\nArchitecture: all\n".to_owned(),
+                "line 1: package \"a\": version \"1-\": the revision",
+            ),
+            (format!("{HELLO}Size: -1\n"), "package \"hello\": field \"Size\" is \"-1\", expected a number"),
+            (format!("{HELLO}Size: 99999999999999999999\n"), "field \"Size\" is \"99999999999999999999\""),
+            (format!("{HELLO}Multi-Arch: maybe\n"), "expected no, same, foreign or allowed"),
+            (format!("{HELLO}Essential: 1\n"), "expected yes or no"),
+            ("Package: a\nVersion: 1\nArchitecture: linux/any\n".to_owned(), "expected one architecture or all"),
+        ];
+        for (text, message) in cases {
+            let error = parse(&text).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        let bad = parse(&format!("{HELLO}SHA256: xyz\n")).unwrap().sha256().unwrap_err().to_string();
+        assert!(bad.contains("package \"hello\": digest"), "{bad}");
+    }
+
+    #[test]
+    fn names() {
+        let longest = "a".repeat(NAME_MAX);
+        let cases = [
+            ("a", true),
+            ("0ad", true),
+            ("libstdc++6", true),
+            ("x_y", true),
+            ("A", true),
+            (&longest, true),
+            ("", false),
+            ("-a", false),
+            (".", false),
+            ("a/b", false),
+            ("a b", false),
+            ("\u{e9}", false),
+            (&format!("{longest}a"), false),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(is_name(name), expected, "{name}");
+        }
+    }
+}

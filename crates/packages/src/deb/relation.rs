@@ -467,3 +467,140 @@ impl<'a> Scan<'a> {
 fn capped(text: &str) -> String {
     text.chars().take(40).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn canonical_forms() {
+        let cases = [
+            ("", ""),
+            ("a", "a"),
+            ("a,b", "a, b"),
+            ("a|b ,c", "a | b, c"),
+            ("libc6 (>=2.36), libx:any ( << 1:2-3 )", "libc6 (>= 2.36), libx:any (<< 1:2-3)"),
+            ("a (< 1), b (> 1)", "a (<= 1), b (>= 1)"),
+            ("a (= 1), b (<= 1), c (>> 1)", "a (= 1), b (<= 1), c (>> 1)"),
+            ("a,, b,", "a, b"),
+            (" \n a\n , b", "a, b"),
+            ("a [amd64  !i386] <!nocheck> < cross stage1 >", "a [amd64 !i386] <!nocheck> <cross stage1>"),
+            ("a:amd64 (= 1)", "a:amd64 (= 1)"),
+            ("g++-12, libstdc++6, x_y", "g++-12, libstdc++6, x_y"),
+            ("a(>=1)[amd64]<x>", "a (>= 1) [amd64] <x>"),
+        ];
+        for (text, canonical) in cases {
+            Relations::new(text).check().unwrap();
+            assert_eq!(Relations::new(text).to_string(), canonical, "{text}");
+            assert_eq!(Relations::new(canonical).to_string(), canonical);
+        }
+    }
+
+    #[test]
+    fn rejected_with_its_column() {
+        let cases = [
+            ("a, (= 1)", "column 4: expected the name of a package, found \"(= 1)\""),
+            ("a | ", "column 5: expected the name of a package, found \"\""),
+            ("a || b", "column 4: expected the name of a package, found \"\""),
+            ("a (= 1", "column 3: '(' is not closed"),
+            ("a [x", "column 3: '[' is not closed"),
+            ("a <x", "column 3: '<' is not closed"),
+            ("a (== 1)", "column 4: expected <<, <=, =, >= or >>, found \"== 1\""),
+            ("a ( 1)", "column 5: expected <<, <=, =, >= or >>, found \"1\""),
+            ("a, b (>= 1 2)", "column 10: version \"1 2\": unexpected ' '"),
+            ("a (>=)", "column 6: version \"\": there is no version number"),
+            ("a b", "column 3: expected \",\" or \"|\", found \"b\""),
+            ("a:, b", "column 3: expected the name of a package, found \"\""),
+            ("+a", "column 1: expected the name of a package, found \"+a\""),
+            ("${misc:Depends}", "column 1: expected the name of a package, found \"${misc:Depends}\""),
+            ("a (= 1) (= 2)", "column 9: expected \",\" or \"|\", found \"(= 2)\""),
+        ];
+        for (text, message) in cases {
+            assert_eq!(Relations::new(text).check().unwrap_err().to_string(), message, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_groups_is_bounded() {
+        let text = |count: usize| vec!["a"; count].join(",");
+        assert!(Relations::new(&text(RELATIONS_MAX)).check().is_ok());
+        let error = Relations::new(&text(RELATIONS_MAX + 1)).check().unwrap_err();
+        assert_eq!(error, RelationError::TooMany { column: RELATIONS_MAX * 2 + 1 });
+        assert_eq!(Relations::new(&text(RELATIONS_MAX + 9)).groups().count(), RELATIONS_MAX + 1);
+    }
+
+    #[test]
+    fn versions_that_count() {
+        let cases = [
+            ("a", "1", true),
+            ("a (= 1)", "1-0", true),
+            ("a (<< 1)", "1~", true),
+            ("a (<< 1)", "1", false),
+            ("a (<= 1)", "1", true),
+            ("a (>= 1)", "1", true),
+            ("a (>= 1)", "1~", false),
+            ("a (>> 1)", "1", false),
+            ("a (>> 1)", "1+", true),
+        ];
+        for (relation, version, expected) in cases {
+            let version = DebVersion::parse_lax(version).unwrap();
+            assert_eq!(Relation::parse(relation).unwrap().admits(version), expected, "{relation} {version}");
+        }
+    }
+
+    #[test]
+    fn architectures_that_count() {
+        let cases = [
+            ("a", true),
+            ("a [amd64 i386]", true),
+            ("a [i386]", false),
+            ("a [!amd64]", false),
+            ("a [!i386 !armhf]", true),
+            ("a [linux-any]", true),
+            ("a [any-amd64]", true),
+            ("a [any-i386]", false),
+        ];
+        for (relation, expected) in cases {
+            assert_eq!(Relation::parse(relation).unwrap().applies_to("amd64"), expected, "{relation}");
+        }
+    }
+
+    fn relation() -> impl Strategy<Value = String> {
+        let name = "[a-z0-9][a-z0-9+.-]{0,8}(:(any|native|amd64))?";
+        let version = prop::option::of("(<<|<=|=|>=|>>) ([0-9]:)?[0-9][a-z0-9.+~]{0,6}(-[a-z0-9.+~]{1,4})?");
+        let architectures = prop::option::of("!?[a-z]{1,4}( !?[a-z]{1,4}){0,2}");
+        let profiles = prop::collection::vec("!?[a-z]{1,4}( !?[a-z]{1,4}){0,2}", 0..3);
+        (name, version, architectures, profiles).prop_map(|(mut text, version, architectures, profiles)| {
+            version.iter().for_each(|version| text.push_str(&format!(" ({version})")));
+            architectures.iter().for_each(|list| text.push_str(&format!(" [{list}]")));
+            profiles.iter().for_each(|list| text.push_str(&format!(" <{list}>")));
+            text
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_as_the_same(
+            groups in prop::collection::vec(prop::collection::vec(relation(), 1..4), 0..5)
+        ) {
+            let text = groups.iter().map(|group| group.join(" | ")).collect::<Vec<_>>().join(", ");
+            let relations = Relations::new(&text);
+            prop_assert_eq!(relations.check(), Ok(()));
+            prop_assert_eq!(relations.to_string(), text.as_str());
+            prop_assert_eq!(relations.groups().count(), groups.len());
+            prop_assert_eq!(relations.flat().count(), groups.iter().map(Vec::len).sum::<usize>());
+            let squeezed = text.replace(" (", "(").replace(", ", ",").replace(" | ", "|");
+            prop_assert_eq!(Relations::new(&squeezed).to_string(), text.as_str());
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-b(|,)<>=1 :\\[\\]!$\u{e9}-]{0,24}") {
+            let relations = Relations::new(&text);
+            if relations.check().is_ok() {
+                let printed = relations.to_string();
+                prop_assert_eq!(Relations::new(&printed).to_string(), printed.as_str());
+            }
+        }
+    }
+}

@@ -341,3 +341,156 @@ impl fmt::Debug for DebVersionBuf {
         self.borrow().fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::hash::DefaultHasher;
+
+    fn v(text: &str) -> DebVersion<'_> {
+        DebVersion::parse_lax(text).unwrap()
+    }
+
+    fn hash(version: DebVersion<'_>) -> u64 {
+        let mut state = DefaultHasher::new();
+        version.hash(&mut state);
+        state.finish()
+    }
+
+    /// Each less than the next.
+    const ASCENDING: &[&str] = &[
+        "~~",
+        "~~a",
+        "~",
+        "~1",
+        "0~",
+        "0",
+        "0a",
+        "0+",
+        "0.0",
+        "0.1~rc1-1",
+        "0.1-1~bpo1",
+        "0.1-1",
+        "0.1-1ubuntu1",
+        "0.1-1+b1",
+        "0.1-1.1",
+        "0.1.1",
+        "1.0~beta1~svn1245",
+        "1.0~beta1",
+        "1.0",
+        "1.0-0+1",
+        "1.0-1",
+        "1.0a",
+        "1.0a1",
+        "1.0+1",
+        "1.0.",
+        "1.0.1",
+        "1.2.4",
+        "1.2.10",
+        "1.18446744073709551616",
+        "1.99999999999999999999999999999",
+        "1:0~",
+        "1:0.1",
+        "2:0",
+        "10:0",
+    ];
+
+    /// Equal to each other.
+    const EQUAL: &[(&str, &str)] = &[
+        ("1.0", "1.0-0"),
+        ("1.0", "0:1.0"),
+        ("1.00", "1.0"),
+        ("1.0", "1.00-000"),
+        ("01", "1"),
+        ("1.", "1.0"),
+        ("1a", "1a0"),
+        ("0", "0-0"),
+        ("1.2-03", "1.2-3"),
+        ("1-a", "1-a0"),
+    ];
+
+    #[test]
+    fn order() {
+        for (at, low) in ASCENDING.iter().enumerate() {
+            for high in &ASCENDING[at + 1..] {
+                assert_eq!(v(low).cmp(&v(high)), Ordering::Less, "{low} << {high}");
+                assert_eq!(v(high).cmp(&v(low)), Ordering::Greater, "{high} >> {low}");
+            }
+        }
+        for (a, b) in EQUAL {
+            assert_eq!(v(a), v(b), "{a} = {b}");
+            assert_eq!(hash(v(a)), hash(v(b)), "{a} = {b}");
+        }
+    }
+
+    #[test]
+    fn parts() {
+        let cases = [
+            ("1.0", (0, "1.0", None)),
+            ("2:1.0-3", (2, "1.0", Some("3"))),
+            ("1.0-2-3", (0, "1.0-2", Some("3"))),
+            ("1:2:3-4", (1, "2:3", Some("4"))),
+            ("1:1-1", (1, "1", Some("1"))),
+        ];
+        for (text, parts) in cases {
+            let version = DebVersion::parse(text).unwrap();
+            assert_eq!((version.epoch(), version.upstream(), version.revision()), parts, "{text}");
+            assert_eq!(version.to_string(), text);
+            assert_eq!(version.to_owned().to_string(), text);
+        }
+        assert_eq!(v("1:2.0-1").without_epoch(), "2.0-1");
+    }
+
+    #[test]
+    fn rejected() {
+        let long = "1".repeat(VERSION_MAX + 1);
+        let cases = [
+            ("", "there is no version number"),
+            ("1:", "there is no version number"),
+            ("-1", "there is no version number"),
+            ("1:-1", "there is no version number"),
+            (":1", "the epoch is not a number"),
+            ("a:1", "the epoch is not a number"),
+            ("-1:1", "the epoch is not a number"),
+            ("2147483648:1", "the epoch is not a number"),
+            ("1-", "the revision after the last \"-\" is empty"),
+            ("1 2", "unexpected ' '"),
+            ("1/2", "unexpected '/'"),
+            ("1\u{e9}", "unexpected '\u{e9}'"),
+            (&long, "at most 1024"),
+        ];
+        for (text, message) in cases {
+            let error = DebVersion::parse_lax(text).unwrap_err();
+            assert!(error.to_string().contains(message), "{text}: {error}");
+            assert!(DebVersion::parse(text).is_err());
+        }
+        assert!(DebVersion::parse(&long[1..]).is_ok());
+        assert!(DebVersion::parse("2147483647:1").is_ok());
+        // What dpkg only warns of.
+        for text in ["a1", "1_2", "1-2_3", "~1"] {
+            assert!(DebVersion::parse_lax(text).is_ok() && DebVersion::parse(text).is_err(), "{text}");
+        }
+    }
+
+    /// Versions that collide often, so that equal beginnings are common.
+    fn versions() -> impl Strategy<Value = String> {
+        "([0-2]:)?[0-2]([0-2a~+.A-]{0,5}[0-2a~+.A])?"
+            .prop_filter("a version", |text| DebVersion::parse_lax(text).is_ok())
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_total(a in versions(), b in versions(), c in versions()) {
+            let (a, b, c) = (v(&a), v(&b), v(&c));
+            prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+            if a <= b && b <= c {
+                prop_assert!(a <= c);
+            }
+            if a == b {
+                prop_assert_eq!(hash(a), hash(b));
+                prop_assert_eq!(a.cmp(&c), b.cmp(&c));
+            }
+        }
+    }
+}
