@@ -195,8 +195,11 @@ impl Http {
 
 impl Shared {
     fn reply(&self, path: &str) -> Arc<Reply> {
-        if let Some(row) = self.replies.lock().ok().as_mut().and_then(|replies| replies.get_mut(path)) {
-            let first = if row.len() > 1 { row.pop_front() } else { row.front().cloned() };
+        if let Ok(mut replies) = self.replies.lock() {
+            let plain = decoded(path);
+            let name = if replies.contains_key(path) { path } else { plain.as_str() };
+            let row = replies.get_mut(name);
+            let first = row.and_then(|row| if row.len() > 1 { row.pop_front() } else { row.front().cloned() });
             if let Some(reply) = first {
                 return reply;
             }
@@ -237,7 +240,8 @@ fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace();
     let head = words.next() == Some("HEAD");
-    let path = words.next().unwrap_or("/").to_owned();
+    // apt asks for flat repositories by `/./`.
+    let path = words.next().unwrap_or("/").replace("/./", "/");
     let mut from = None;
     loop {
         let mut header = String::new();
