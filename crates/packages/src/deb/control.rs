@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use memchr::{memchr, memchr_iter};
+use memchr::{Memchr, memchr_iter};
 use thiserror::Error;
 
 /// The longest paragraph, in bytes. The longest real ones are `Release` files of half a MiB; more is hostile.
@@ -79,7 +79,7 @@ pub enum ControlError {
 /// One field as it stands in a paragraph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
-    name: &'a str,
+    name: &'a [u8],
     value: &'a [u8],
     line: usize,
 }
@@ -88,6 +88,13 @@ impl<'a> Field<'a> {
     /// The name as written. Names compare without regard to case.
     #[must_use]
     pub fn name(&self) -> &'a str {
+        // Nothing but printable ASCII gets into a name.
+        std::str::from_utf8(self.name).unwrap_or_default()
+    }
+
+    /// The same as bytes, for those that look at every field of a large document.
+    #[inline]
+    pub(super) fn name_bytes(&self) -> &'a [u8] {
         self.name
     }
 
@@ -103,7 +110,7 @@ impl<'a> Field<'a> {
     /// Not UTF-8.
     pub fn text(&self) -> Result<&'a str, ControlError> {
         std::str::from_utf8(self.value)
-            .map_err(|_| ControlError::NotUtf8 { line: self.line, field: self.name.to_owned() })
+            .map_err(|_| ControlError::NotUtf8 { line: self.line, field: self.name().to_owned() })
     }
 
     /// The line where the field begins, from one.
@@ -131,29 +138,51 @@ pub(super) enum Step<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Cursor<'a> {
     data: &'a [u8],
+    /// The ends of the lines from `at` on.
+    ends: Memchr<'a>,
     at: usize,
     line: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, line: 1 }
+        Self::at_line(data, 1)
+    }
+
+    fn at_line(data: &'a [u8], line: usize) -> Self {
+        Self { data, ends: memchr_iter(b'\n', data), at: 0, line }
     }
 
     /// The offset and the line of what [`Self::step`] looks at next.
+    #[inline]
     pub(super) fn position(&self) -> (usize, usize) {
         (self.at, self.line)
     }
 
+    /// Goes behind the current line and gives where it ends.
+    #[inline]
+    fn pass_line(&mut self) -> usize {
+        self.line += 1;
+        match self.ends.next() {
+            Some(end) => {
+                self.at = end + 1;
+                end
+            }
+            None => {
+                self.at = self.data.len();
+                self.data.len()
+            }
+        }
+    }
+
     #[inline]
     pub(super) fn step(&mut self) -> Result<Step<'a>, ControlError> {
-        let start = self.at;
-        let Some(rest) = self.data.get(start..).filter(|rest| !rest.is_empty()) else { return Ok(Step::End) };
-        let mut end = memchr(b'\n', rest).unwrap_or(rest.len());
-        let first = rest.get(..end).unwrap_or(rest);
-        let line = self.line;
-        self.line += 1;
-        self.at = start + (end + 1).min(rest.len());
+        let (start, line) = self.position();
+        if start == self.data.len() {
+            return Ok(Step::End);
+        }
+        let mut end = self.pass_line();
+        let first = self.data.get(start..end).unwrap_or_default();
         if matches!(first, [] | [b'\r']) {
             return Ok(Step::Blank);
         }
@@ -168,29 +197,47 @@ impl<'a> Cursor<'a> {
             };
         };
         while let Some(b' ' | b'\t') = self.data.get(self.at) {
-            let more = self.data.get(self.at..).unwrap_or_default();
-            let length = memchr(b'\n', more).unwrap_or(more.len());
-            end = self.at - start + length;
-            self.at += (length + 1).min(more.len());
-            self.line += 1;
+            end = self.pass_line();
         }
-        let value = rest.get(value_at..end).unwrap_or_default().trim_ascii();
+        let value = self.data.get(start + value_at..end).unwrap_or_default().trim_ascii();
         Ok(Step::Field(Field { name, value, line }))
     }
 }
 
+/// The bytes that names are made of: printable ASCII but for the colon.
+const IN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = byte != b':';
+        byte += 1;
+    }
+    table
+};
+
 /// The name of the field on a line, and where its value begins.
 #[inline]
-fn field_name(line: &[u8]) -> Option<(&str, usize)> {
-    let length = line.iter().take(FIELD_NAME_MAX + 1).position(|&b| !matches!(b, b'!'..=b'9' | b';'..=b'~'))?;
-    let (name, rest) = line.split_at_checked(length)?;
-    // dpkg and apt let blanks stand before the colon.
-    let blanks = rest.iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
-    let colon = rest.get(blanks)? == &b':';
-    if !colon || !name.first().is_some_and(|&b| b != b'-' && b != b'#') {
+fn field_name(line: &[u8]) -> Option<(&[u8], usize)> {
+    let mut length = 0;
+    for &byte in line {
+        if !IN_NAME[byte as usize] {
+            break;
+        }
+        length += 1;
+    }
+    if length > FIELD_NAME_MAX {
         return None;
     }
-    Some((std::str::from_utf8(name).ok()?, length + blanks + 1))
+    let (name, rest) = line.split_at_checked(length)?;
+    if matches!(name, [] | [b'-' | b'#', ..]) {
+        return None;
+    }
+    if let [b':', ..] = rest {
+        return Some((name, length + 1));
+    }
+    // dpkg and apt let blanks stand before the colon.
+    let blanks = rest.iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
+    (rest.get(blanks) == Some(&b':')).then_some((name, length + blanks + 1))
 }
 
 fn quoted(line: &[u8]) -> String {
@@ -201,7 +248,7 @@ fn quoted(line: &[u8]) -> String {
 #[derive(Debug, Clone)]
 pub struct Paragraphs<'a> {
     cursor: Cursor<'a>,
-    names: Vec<&'a str>,
+    names: Vec<&'a [u8]>,
     failed: bool,
 }
 
@@ -228,7 +275,7 @@ impl<'a> Paragraphs<'a> {
                         return Err(ControlError::TooManyFields { line: field.line });
                     }
                     if self.names.iter().any(|name| name.eq_ignore_ascii_case(field.name)) {
-                        return Err(ControlError::Duplicate { line: field.line, name: field.name.to_owned() });
+                        return Err(ControlError::Duplicate { line: field.line, name: field.name().to_owned() });
                     }
                     self.names.push(field.name);
                 }
@@ -291,7 +338,7 @@ impl<'a> Paragraph<'a> {
 
     /// The fields in order.
     pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
-        let mut cursor = Cursor { data: self.raw, at: 0, line: self.line };
+        let mut cursor = Cursor::at_line(self.raw, self.line);
         std::iter::from_fn(move || {
             loop {
                 match cursor.step() {
@@ -306,7 +353,7 @@ impl<'a> Paragraph<'a> {
     /// The field of that name, in whatever case.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<Field<'a>> {
-        self.fields().find(|field| field.name.eq_ignore_ascii_case(name))
+        self.fields().find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
     }
 
     /// The value of a field, without blanks around it; further lines are kept with the blank that begins them.

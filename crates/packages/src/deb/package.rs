@@ -265,37 +265,76 @@ enum Known {
 const KNOWN: usize = Known::Md5 as usize + 1;
 
 impl Known {
-    /// Finds a field by name, by way of the name's length: most names are none of ours.
+    /// Finds a field by its name in the usual spelling, which compares as a few words of the machine, else in any case.
     #[inline]
-    fn find(name: &str) -> Option<Self> {
-        use Known as K;
-        let candidates: &[(&str, Self)] = match name.len() {
-            4 => &[("Size", K::Size)],
-            6 => &[("SHA256", K::Sha256), ("MD5sum", K::Md5), ("Source", K::Source), ("Breaks", K::Breaks)],
-            7 => &[("Package", K::Package), ("Version", K::Version), ("Depends", K::Depends), ("Section", K::Section)],
-            8 => &[
-                ("Priority", K::Priority),
-                ("Filename", K::Filename),
-                ("Provides", K::Provides),
-                ("Replaces", K::Replaces),
-                ("Suggests", K::Suggests),
-                ("Enhances", K::Enhances),
-            ],
-            9 => &[
-                ("Conflicts", K::Conflicts),
-                ("Essential", K::Essential),
-                ("Protected", K::Protected),
-                ("Important", K::Important),
-            ],
-            10 => &[("Multi-Arch", K::MultiArch), ("Recommends", K::Recommends)],
-            11 => &[("Pre-Depends", K::PreDepends)],
-            12 => &[("Architecture", K::Architecture)],
-            14 => &[("Installed-Size", K::InstalledSize)],
-            _ => &[],
-        };
-        candidates.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, known)| *known)
+    fn find(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"Size" => Self::Size,
+            b"SHA256" => Self::Sha256,
+            b"MD5sum" => Self::Md5,
+            b"Source" => Self::Source,
+            b"Breaks" => Self::Breaks,
+            b"Package" => Self::Package,
+            b"Version" => Self::Version,
+            b"Depends" => Self::Depends,
+            b"Section" => Self::Section,
+            b"Priority" => Self::Priority,
+            b"Filename" => Self::Filename,
+            b"Provides" => Self::Provides,
+            b"Replaces" => Self::Replaces,
+            b"Suggests" => Self::Suggests,
+            b"Enhances" => Self::Enhances,
+            b"Conflicts" => Self::Conflicts,
+            b"Essential" => Self::Essential,
+            b"Protected" => Self::Protected,
+            b"Important" => Self::Important,
+            b"Multi-Arch" => Self::MultiArch,
+            b"Recommends" => Self::Recommends,
+            b"Pre-Depends" => Self::PreDepends,
+            b"Architecture" => Self::Architecture,
+            b"Installed-Size" => Self::InstalledSize,
+            _ => return Self::find_in_any_case(name),
+        })
+    }
+
+    fn find_in_any_case(name: &[u8]) -> Option<Self> {
+        let first = name.first()?.to_ascii_lowercase();
+        let found = SPELLINGS.iter().find(|(spelling, _)| {
+            spelling.len() == name.len()
+                && spelling.first().is_some_and(|b| b.to_ascii_lowercase() == first)
+                && spelling.eq_ignore_ascii_case(name)
+        });
+        found.map(|(_, known)| *known)
     }
 }
+
+/// Each field that [`Package`] takes, in its usual spelling.
+const SPELLINGS: [(&[u8], Known); KNOWN] = [
+    (b"Size", Known::Size),
+    (b"SHA256", Known::Sha256),
+    (b"MD5sum", Known::Md5),
+    (b"Source", Known::Source),
+    (b"Breaks", Known::Breaks),
+    (b"Package", Known::Package),
+    (b"Version", Known::Version),
+    (b"Depends", Known::Depends),
+    (b"Section", Known::Section),
+    (b"Priority", Known::Priority),
+    (b"Filename", Known::Filename),
+    (b"Provides", Known::Provides),
+    (b"Replaces", Known::Replaces),
+    (b"Suggests", Known::Suggests),
+    (b"Enhances", Known::Enhances),
+    (b"Conflicts", Known::Conflicts),
+    (b"Essential", Known::Essential),
+    (b"Protected", Known::Protected),
+    (b"Important", Known::Important),
+    (b"Multi-Arch", Known::MultiArch),
+    (b"Recommends", Known::Recommends),
+    (b"Pre-Depends", Known::PreDepends),
+    (b"Architecture", Known::Architecture),
+    (b"Installed-Size", Known::InstalledSize),
+];
 
 /// The values of a paragraph's known fields, until all of it was read.
 #[derive(Debug, Default)]
@@ -310,7 +349,7 @@ impl<'a> Draft<'a> {
     /// It was there already.
     #[inline]
     pub(super) fn set(&mut self, field: &Field<'a>) -> Result<(), ControlError> {
-        let Some(known) = Known::find(field.name()) else { return Ok(()) };
+        let Some(known) = Known::find(field.name_bytes()) else { return Ok(()) };
         match self.values.get_mut(known as usize) {
             Some(place @ None) => {
                 *place = Some(field.bytes());
@@ -514,6 +553,17 @@ mod tests {
         }
         let bad = parse(&format!("{HELLO}SHA256: xyz\n")).unwrap().sha256().unwrap_err().to_string();
         assert!(bad.contains("package \"hello\": digest"), "{bad}");
+    }
+
+    #[test]
+    fn a_field_is_found_in_every_spelling() {
+        for (spelling, known) in SPELLINGS {
+            for name in [spelling.to_vec(), spelling.to_ascii_lowercase(), spelling.to_ascii_uppercase()] {
+                assert_eq!(Known::find(&name), Some(known), "{}", String::from_utf8_lossy(&name));
+            }
+        }
+        assert_eq!(Known::find(b"Sizf"), None);
+        assert_eq!(Known::find(b""), None);
     }
 
     #[test]
