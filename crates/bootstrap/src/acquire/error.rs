@@ -1,8 +1,12 @@
 //! Why an archive cannot be used.
 
+use std::path::PathBuf;
+
 use bedplate_fetch::{FetchError, UrlError};
 use bedplate_oci::Digest;
+use bedplate_packages::deb::release::ReleaseError;
 use bedplate_store::StoreError;
+use bedplate_trust::{KeyringError, TrustError};
 use thiserror::Error;
 
 use super::observe::Span;
@@ -84,10 +88,153 @@ pub enum AcquireError {
     #[error("cannot use {path:?} of the cache")]
     Cache {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What failed.
         #[source]
         source: std::io::Error,
+    },
+    /// A keyring file does not exist.
+    #[error("keyring {path:?} does not exist")]
+    NoKeyring {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A keyring file cannot be read from the disk.
+    #[error("cannot read keyring {path:?}")]
+    ReadKeyring {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A keyring file is none.
+    #[error("cannot use a keyring")]
+    Keyring {
+        /// Which, and why.
+        #[source]
+        source: KeyringError,
+    },
+    /// No mirror has the suite.
+    #[error("{url} has no suite {suite:?}: neither InRelease nor Release")]
+    NoRelease {
+        /// The suite.
+        suite: String,
+        /// The archive.
+        url: String,
+    },
+    /// Nobody who is trusted signed the Release file.
+    #[error("cannot trust the Release file of {suite} at {url}")]
+    Signature {
+        /// The suite.
+        suite: String,
+        /// The archive.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<TrustError>,
+    },
+    /// The Release file is malformed, though signed.
+    #[error("cannot read the Release file of {suite} at {url}")]
+    Release {
+        /// The suite.
+        suite: String,
+        /// The archive.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<ReleaseError>,
+    },
+    /// The Release file is that of another suite.
+    #[error("{url}: asked for suite {wanted:?}, the Release file is of suite {suite:?}, codename {codename:?}")]
+    WrongSuite {
+        /// The suite that was asked for.
+        wanted: String,
+        /// The archive.
+        url: String,
+        /// The suite that it says.
+        suite: String,
+        /// The codename that it says.
+        codename: String,
+    },
+    /// The Release file has no date.
+    #[error("Release file of {suite} at {url} has no Date")]
+    NoDate {
+        /// The suite.
+        suite: String,
+        /// The archive.
+        url: String,
+    },
+    /// The Release file is from the future.
+    #[error("Release file of {suite} at {url} is dated {} in the future", Span(*.ahead))]
+    Future {
+        /// The suite.
+        suite: String,
+        /// The archive.
+        url: String,
+        /// How far, in seconds.
+        ahead: i64,
+    },
+    /// The Release file is older than one seen before.
+    #[error("Release file of {suite} at {url} is {} older than the newest one seen", Span(*.older))]
+    Downgrade {
+        /// The suite.
+        suite: String,
+        /// The archive.
+        url: String,
+        /// By how much, in seconds.
+        older: i64,
+    },
+    /// The suite has no such component.
+    #[error("{suite} has no component {component:?}: {} exist", .known.join(", "))]
+    NoComponent {
+        /// The suite.
+        suite: String,
+        /// The component.
+        component: String,
+        /// Those that exist.
+        known: Vec<String>,
+    },
+    /// The suite has no such architecture.
+    #[error("{suite} has no architecture {architecture:?}: {} exist", .known.join(", "))]
+    NoArchitecture {
+        /// The suite.
+        suite: String,
+        /// The architecture.
+        architecture: String,
+        /// Those that exist.
+        known: Vec<String>,
+    },
+    /// The Release file lists no such index.
+    #[error("the Release file lists no index of {what}")]
+    NoIndex {
+        /// Suite, component and architecture.
+        what: String,
+    },
+    /// The Release file has only digests that can be forged.
+    #[error("index {what}: the Release file has no digest better than {section}")]
+    WeakIndex {
+        /// Suite, component and architecture.
+        what: String,
+        /// The best section.
+        section: &'static str,
+    },
+    /// An index cannot be decompressed.
+    #[error("cannot decompress index {what}")]
+    Unpack {
+        /// Suite, component and architecture.
+        what: String,
+        /// What the decoder says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An index becomes larger than the Release file says.
+    #[error("index {what}: decompresses to more than the promised {limit} bytes")]
+    Grows {
+        /// Suite, component and architecture.
+        what: String,
+        /// What is promised, or the limit, in bytes.
+        limit: u64,
     },
     /// The Release file expired.
     #[error("Release file of {suite} at {url} expired {} ago", Span(*.age))]
@@ -171,9 +318,25 @@ impl AcquireError {
             Self::Fetch { source, .. } if source.is_network_error() => Kind::Environment,
             Self::Fetch { .. } => Kind::User,
             Self::Store { .. } | Self::Cache { .. } => Kind::Environment,
-            Self::Offline { .. } => Kind::User,
+            Self::Offline { .. }
+            | Self::NoKeyring { .. }
+            | Self::NoRelease { .. }
+            | Self::NoComponent { .. }
+            | Self::NoArchitecture { .. }
+            | Self::NoIndex { .. } => Kind::User,
+            Self::ReadKeyring { .. } => Kind::Environment,
+            Self::Future { .. } => Kind::Environment,
             Self::NoMirror { .. } => Kind::Internal,
             Self::Expired { .. }
+            | Self::Keyring { .. }
+            | Self::Signature { .. }
+            | Self::Release { .. }
+            | Self::WrongSuite { .. }
+            | Self::NoDate { .. }
+            | Self::Downgrade { .. }
+            | Self::WeakIndex { .. }
+            | Self::Unpack { .. }
+            | Self::Grows { .. }
             | Self::Digest { .. }
             | Self::TooLarge { .. }
             | Self::PackageField { .. }
@@ -185,12 +348,25 @@ impl AcquireError {
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        match self {
+        let hint = match self {
             Self::Expired { .. } => {
-                Some("the mirror lags behind or is frozen; ask another one with --mirror, or take it as it is with --check-valid-until=no".into())
+                "the mirror lags behind or is frozen; ask another one with --mirror, or take it as it is with --check-valid-until=no"
             }
-            _ => None,
-        }
+            Self::Signature { source, .. } => source.remedy(),
+            Self::Downgrade { .. } => {
+                "the mirror lags behind, or somebody replays an old state; ask another one with --mirror, or take it with --allow-downgrade"
+            }
+            Self::Future { .. } => "set this machine's clock",
+            Self::WrongSuite { .. } => "ask for the suite that the archive has, or ask another archive with --mirror",
+            Self::NoRelease { .. } => "name an archive that has it with --mirror, or leave out pockets with --pockets",
+            Self::Offline { .. } => "run once with the network, with the same store",
+            Self::Digest { .. } | Self::Grows { .. } | Self::Unpack { .. } => {
+                "the mirror may be in the midst of an update; try again, or ask another one with --mirror"
+            }
+            Self::WeakIndex { .. } => "archives that have nothing better are used with --allow-unsigned only",
+            _ => return None,
+        };
+        Some(hint.into())
     }
 }
 

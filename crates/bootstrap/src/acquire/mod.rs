@@ -13,10 +13,13 @@
 
 mod error;
 mod host;
+mod indexes;
+mod keys;
 mod observe;
 mod open;
 mod packages;
 mod plan;
+mod signed;
 
 use bedplate_fetch::{Fetcher, Url};
 use bedplate_oci::Digest;
@@ -25,7 +28,7 @@ use bedplate_store::Store;
 pub use error::{AcquireError, Kind};
 pub use host::{Host, HostError, HostFile};
 pub use observe::{Event, Notice, Observer, Quiet, Stage};
-pub use open::open;
+pub use open::{open, open_plan};
 pub use packages::{Fetched, Wanted, fetch, fetch_each};
 pub use plan::{ArchiveChoice, Plan, PlannedSource, plan};
 

@@ -1,18 +1,314 @@
 //! From a plan to verified indexes.
 
+use std::path::Path;
+use std::thread;
+
+use bedplate_fetch::Url;
+use bedplate_packages::deb::release::Release;
+use bedplate_store::{CacheKind, Lease};
+
 use super::error::AcquireError;
-use super::plan::plan;
-use super::{Acquired, Context};
+use super::indexes::WantedIndex;
+use super::observe::{Event, Notice, Stage};
+use super::plan::{Plan, PlannedSource, plan};
+use super::signed::{self, Document, Verified};
+use super::{Acquired, Context, Index, ReleaseFacts, Source, keys};
+use crate::distribution::Pocket;
 use crate::request::Request;
+
+/// Seconds by which a Release file may be dated after this machine's time.
+const MAX_FUTURE: i64 = bedplate_trust::SKEW as i64;
+
+/// A source whose Release file was verified and checked.
+struct Opened {
+    /// Which source of the plan it is.
+    position: usize,
+    release: Release,
+    facts: ReleaseFacts,
+    /// The mirror that served the Release file first, then the others.
+    mirrors: Vec<Url>,
+}
 
 /// Opens every source of a request: Release files, their signatures, and indexes.
 ///
 /// # Errors
 /// [`AcquireError`]: what is unsigned, expired, older than seen before, not what was asked for, or cannot be fetched.
 pub fn open(request: &Request, context: &Context<'_>) -> Result<Acquired, AcquireError> {
-    let plan = plan(request, context.host)?;
+    open_plan(plan(request, context.host)?, context)
+}
+
+/// Opens every source of a plan.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireError> {
     for notice in &plan.notices {
-        context.observer.event(super::Event::Notice(notice));
+        context.observer.event(Event::Notice(notice));
     }
-    Err(AcquireError::Unsupported { what: format!("reading indexes of {}", plan.suite.codename) })
+    let keep = |source| AcquireError::Store { what: "indexes".into(), source };
+    let cache = context.store.cache(CacheKind::Indexes).map_err(keep)?;
+    let lease = context.store.lease().map_err(keep)?;
+
+    let stage = Stage::Releases;
+    context.observer.event(Event::Planned { stage, items: plan.sources.len(), bytes: 0, cached: 0 });
+    let opened = at_once(plan.sources.iter().enumerate(), |(position, source)| {
+        let opened = open_source(position, source, &plan, cache.folder(), &lease, context)?;
+        context.observer.event(Event::Done { stage, name: &source.suite });
+        Ok(opened)
+    })?;
+    let opened: Vec<Opened> = opened.into_iter().flatten().collect();
+
+    let mut wanted = Vec::new();
+    for (n, source) in opened.iter().enumerate() {
+        let Some(planned) = plan.sources.get(source.position) else { continue };
+        for index in indexes_of(&source.release, planned, &plan.architecture)? {
+            wanted.push((n, index));
+        }
+    }
+    let mut found: Vec<Option<Index>> = Vec::with_capacity(wanted.len());
+    for (_, index) in &wanted {
+        found.push(index.recall(cache.folder())?);
+    }
+    let missing: Vec<usize> = (0..wanted.len()).filter(|n| matches!(found.get(*n), Some(None))).collect();
+    let sizes = missing.iter().filter_map(|n| wanted.get(*n)).map(|(_, index)| index.size());
+    context.observer.event(Event::Planned {
+        stage: Stage::Indexes,
+        items: missing.len(),
+        bytes: sizes.sum(),
+        cached: wanted.len() - missing.len(),
+    });
+    if let Some((_, first)) = missing.first().and_then(|n| wanted.get(*n))
+        && context.offline
+    {
+        return Err(AcquireError::Offline { what: format!("index {}", first.name), others: missing.len() - 1 });
+    }
+    let fetched = at_once(missing.iter(), |n| {
+        let (Some((of, index)), true) = (wanted.get(*n), true) else { return Ok(None) };
+        let Some((source, planned)) =
+            opened.get(*of).and_then(|source| Some((source, plan.sources.get(source.position)?)))
+        else {
+            return Ok(None);
+        };
+        index.fetch(&source.mirrors, &signed::folder(planned), cache.folder(), &lease, context).map(Some)
+    })?;
+    for (n, index) in missing.iter().zip(fetched) {
+        if let Some(place) = found.get_mut(*n) {
+            *place = index;
+        }
+    }
+
+    let owners: Vec<usize> = wanted.iter().map(|(n, _)| *n).collect();
+    drop(wanted);
+    let mut sources: Vec<Source> = opened
+        .into_iter()
+        .filter_map(|opened| {
+            let planned = plan.sources.get(opened.position)?;
+            Some(Source {
+                pocket: planned.pocket,
+                suite: planned.suite.clone(),
+                mirrors: opened.mirrors,
+                release: opened.facts,
+                indexes: Vec::new(),
+            })
+        })
+        .collect();
+    for (owner, index) in owners.into_iter().zip(found) {
+        if let (Some(source), Some(index)) = (sources.get_mut(owner), index) {
+            source.indexes.push(index);
+        }
+    }
+    Ok(Acquired { plan, sources })
+}
+
+/// Does something with each item on a thread of its own; the first error by order wins.
+fn at_once<T: Send, R: Send>(
+    items: impl Iterator<Item = T>,
+    work: impl Fn(T) -> Result<R, AcquireError> + Sync,
+) -> Result<Vec<R>, AcquireError> {
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        let results = threads.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        // All threads are joined before the first error is given.
+        results.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+/// The indexes of a source: each component for the architecture, then for `all` where it is apart.
+fn indexes_of<'r>(
+    release: &'r Release,
+    planned: &PlannedSource,
+    architecture: &str,
+) -> Result<Vec<WantedIndex<'r>>, AcquireError> {
+    if planned.flat {
+        return Ok(vec![WantedIndex::find(release, "", architecture, &planned.suite)?]);
+    }
+    if !release.has_architecture(architecture) {
+        return Err(AcquireError::NoArchitecture {
+            suite: planned.suite.clone(),
+            architecture: architecture.into(),
+            known: release.architectures.clone(),
+        });
+    }
+    let mut found = Vec::new();
+    for component in &planned.components {
+        if !release.has_component(component) {
+            return Err(AcquireError::NoComponent {
+                suite: planned.suite.clone(),
+                component: component.clone(),
+                known: release.components.clone(),
+            });
+        }
+        found.push(WantedIndex::find(release, component, architecture, &planned.suite)?);
+        if release.needs_all(component) && architecture != "all" {
+            found.push(WantedIndex::find(release, component, "all", &planned.suite)?);
+        }
+    }
+    Ok(found)
+}
+
+fn open_source(
+    position: usize,
+    source: &PlannedSource,
+    plan: &Plan,
+    cache: &Path,
+    lease: &Lease,
+    context: &Context<'_>,
+) -> Result<Option<Opened>, AcquireError> {
+    let keyring = keys::keyring(plan, source, context)?;
+    let memory = signed::memory(cache, plan, source);
+    let first = || source.mirrors.first().cloned().ok_or_else(|| AcquireError::NoMirror { what: source.suite.clone() });
+    let remembered = signed::recall(&memory)?;
+    let (mirror, document) = match (context.offline, remembered.clone()) {
+        (true, Some(document)) => (first()?, document),
+        (true, None) if source.optional => return Ok(None),
+        (true, None) => {
+            return Err(AcquireError::Offline { what: format!("the Release file of {}", source.suite), others: 0 });
+        }
+        (false, _) => match signed::fetch(source, context)? {
+            Some(found) => found,
+            None => {
+                let url = first()?.to_string();
+                return match source.pocket {
+                    Some(pocket) if source.optional => {
+                        let notice = Notice::Missing { suite: source.suite.clone(), pocket, url };
+                        context.observer.event(Event::Notice(&notice));
+                        Ok(None)
+                    }
+                    _ => Err(AcquireError::NoRelease { suite: source.suite.clone(), url }),
+                };
+            }
+        },
+    };
+    let verified = signed::verify(&document, &mirror, plan, source, &keyring, context)?;
+    let malformed = |source_error| AcquireError::Release {
+        suite: source.suite.clone(),
+        url: mirror.to_string(),
+        source: Box::new(source_error),
+    };
+    let release = Release::parse(&verified.text).map_err(malformed)?;
+    check_suite(&release, source, plan, &mirror)?;
+    let date = check_dates(&release, source, &mirror, context)?;
+    if !plan.allow_downgrade && !context.offline {
+        refuse_older(date, &verified, remembered.as_ref(), source, plan, &keyring, &mirror, context)?;
+    }
+    if !context.offline && remembered.as_ref() != Some(&document) {
+        signed::remember(&memory, &document, lease)?;
+    }
+    let mut mirrors = vec![mirror.clone()];
+    mirrors.extend(source.mirrors.iter().filter(|other| **other != mirror).cloned());
+    let facts = ReleaseFacts {
+        digest: signed::digest(&verified),
+        origin: release.origin.clone(),
+        label: release.label.clone(),
+        suite: release.suite.clone(),
+        codename: release.codename.clone(),
+        version: release.version.clone(),
+        date,
+        valid_until: release.valid_until,
+        not_automatic: release.not_automatic,
+        but_automatic_upgrades: release.but_automatic_upgrades,
+        signer: verified.signer,
+    };
+    Ok(Some(Opened { position, release, facts, mirrors }))
+}
+
+/// Refuses the Release file of another suite, or of another pocket of the same one: all of them are signed by the same keys.
+fn check_suite(release: &Release, source: &PlannedSource, plan: &Plan, mirror: &Url) -> Result<(), AcquireError> {
+    if source.flat {
+        return Ok(());
+    }
+    let wanted = source.suite.as_str();
+    let other_pocket = release.suite.as_deref().and_then(|name| plan.suite.pocket_named(name));
+    let is_other = source.pocket.is_some() && other_pocket.is_some_and(|pocket| Some(pocket) != source.pocket);
+    // `buster/updates` calls itself `buster`; only its components tell that it is the security archive.
+    let is_security =
+        !release.components.is_empty() && release.components.iter().all(|component| component.starts_with("updates/"));
+    let is_confused = match source.pocket {
+        Some(Pocket::Security) => wanted.ends_with("/updates") && !is_security,
+        Some(_) => is_security,
+        None => false,
+    };
+    if release.is_suite(wanted) && !is_other && !is_confused {
+        return Ok(());
+    }
+    Err(AcquireError::WrongSuite {
+        wanted: wanted.into(),
+        url: mirror.to_string(),
+        suite: release.suite.clone().unwrap_or_default(),
+        codename: release.codename.clone().unwrap_or_default(),
+    })
+}
+
+/// Refuses a Release file without a date, from the future, or that expired; gives its date.
+fn check_dates(
+    release: &Release,
+    source: &PlannedSource,
+    mirror: &Url,
+    context: &Context<'_>,
+) -> Result<i64, AcquireError> {
+    let (suite, url) = (source.suite.clone(), mirror.to_string());
+    let Some(date) = release.date else { return Err(AcquireError::NoDate { suite, url }) };
+    if date > context.now.saturating_add(MAX_FUTURE) {
+        return Err(AcquireError::Future { suite, url, ahead: date.saturating_sub(context.now) });
+    }
+    if let Some(until) = release.valid_until
+        && context.now > until
+    {
+        let age = context.now.saturating_sub(until);
+        if source.valid_until {
+            return Err(AcquireError::Expired { suite, url, age });
+        }
+        context.observer.event(Event::Notice(&Notice::Expired { suite, age }));
+    }
+    Ok(date)
+}
+
+/// Refuses a Release file that is older than the newest one seen of the same signer.
+#[expect(clippy::too_many_arguments, reason = "what is compared, and what it takes to verify the other side again")]
+fn refuse_older(
+    date: i64,
+    verified: &Verified,
+    remembered: Option<&Document>,
+    source: &PlannedSource,
+    plan: &Plan,
+    keyring: &bedplate_trust::Keyring,
+    mirror: &Url,
+    context: &Context<'_>,
+) -> Result<(), AcquireError> {
+    let Some(remembered) = remembered else { return Ok(()) };
+    // What cannot be verified any more, after a change of keys, says nothing about what is new.
+    let Ok(before) = signed::verify(remembered, mirror, plan, source, keyring, context) else { return Ok(()) };
+    let Ok(newest) = Release::parse(&before.text) else { return Ok(()) };
+    match newest.date {
+        Some(newest) if before.signer == verified.signer && date < newest => Err(AcquireError::Downgrade {
+            suite: source.suite.clone(),
+            url: mirror.to_string(),
+            older: newest.saturating_sub(date),
+        }),
+        _ => Ok(()),
+    }
 }

@@ -1,0 +1,221 @@
+//! Indexes: fetched by their digest where the archive allows it, decompressed within bounds, verified, cached.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use bedplate_archive::Decoder;
+use bedplate_fetch::{Event as FetchEvent, Expected, FetchError, Url};
+use bedplate_oci::Digest;
+use bedplate_packages::deb::release::{Candidate, IndexFile, Release};
+use bedplate_store::Lease;
+
+use super::error::AcquireError;
+use super::observe::{Event, Notice, Stage};
+use super::packages::address;
+use super::signed::{is_missing, write};
+use super::{Context, Index};
+
+/// The largest index as it comes, in bytes: that of Debian's unstable has 10 MiB.
+pub(crate) const MAX_COMPRESSED: u64 = 512 << 20;
+
+/// The largest index, in bytes: that of Debian's unstable has 60 MiB, and it is held in memory.
+pub(crate) const MAX_INDEX: u64 = 2 << 30;
+
+/// An index that is wanted, with all that its Release file says of it.
+#[derive(Debug)]
+pub(crate) struct WantedIndex<'r> {
+    /// `trixie/main amd64`.
+    pub(crate) name: String,
+    pub(crate) component: String,
+    pub(crate) architecture: String,
+    /// Forms of it, the best first.
+    pub(crate) candidates: Vec<Candidate<'r>>,
+    /// Its uncompressed form, where the Release file lists it.
+    plain: Option<&'r IndexFile>,
+    pub(crate) by_hash: bool,
+}
+
+impl<'r> WantedIndex<'r> {
+    /// Finds an index in a Release file; an empty component means a flat repository.
+    pub(crate) fn find(
+        release: &'r Release,
+        component: &str,
+        architecture: &str,
+        suite: &str,
+    ) -> Result<Self, AcquireError> {
+        let (name, all) = match component {
+            "" => (suite.to_owned(), release.flat_candidates("Packages")),
+            _ => {
+                (format!("{suite}/{component} {architecture}"), release.candidates(component, architecture, "Packages"))
+            }
+        };
+        let plain = all.iter().find(|candidate| candidate.compression == bedplate_archive::Compression::None);
+        let plain = plain.map(|candidate| candidate.file);
+        let weak = all.iter().find_map(|candidate| candidate.file.only_weak());
+        let candidates: Vec<Candidate<'r>> =
+            all.into_iter().filter(|candidate| candidate.file.sha256.is_some()).collect();
+        if candidates.is_empty() {
+            return Err(match weak {
+                Some(section) => AcquireError::WeakIndex { what: name, section },
+                None => AcquireError::NoIndex { what: name },
+            });
+        }
+        let plain = plain.filter(|file| file.sha256.is_some());
+        let found = Self {
+            name,
+            component: component.into(),
+            architecture: architecture.into(),
+            candidates,
+            plain,
+            by_hash: release.acquire_by_hash,
+        };
+        if let Some(size) = found.plain.map(|file| file.size)
+            && size > MAX_INDEX
+        {
+            return Err(AcquireError::TooLarge { what: found.name, size, limit: MAX_INDEX });
+        }
+        Ok(found)
+    }
+
+    /// The file of the cache that holds it, decompressed, and its size where that is known.
+    fn cached(&self, folder: &Path) -> Option<(PathBuf, Option<u64>)> {
+        if let Some(plain) = self.plain
+            && let Some(digest) = plain.sha256
+        {
+            return Some((folder.join(format!("{}.packages", digest.hex())), Some(plain.size)));
+        }
+        let digest = self.candidates.first()?.file.sha256?;
+        Some((folder.join(format!("{}.unpacked", digest.hex())), None))
+    }
+
+    /// Reads it from the cache; `None` where it is not there.
+    pub(crate) fn recall(&self, folder: &Path) -> Result<Option<Index>, AcquireError> {
+        let Some((path, size)) = self.cached(folder) else { return Ok(None) };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(AcquireError::Cache { path, source }),
+        };
+        if size.is_some_and(|size| size != bytes.len() as u64) {
+            return Ok(None);
+        }
+        Ok(Some(self.index(bytes)))
+    }
+
+    fn index(&self, bytes: Vec<u8>) -> Index {
+        let listed = self.plain.and_then(|plain| plain.sha256);
+        Index {
+            component: self.component.clone(),
+            architecture: self.architecture.clone(),
+            digest: listed.unwrap_or_else(|| Digest::of(&bytes)),
+            bytes,
+        }
+    }
+
+    /// Bytes that the best form has.
+    pub(crate) fn size(&self) -> u64 {
+        self.candidates.first().map_or(0, |candidate| candidate.file.size)
+    }
+
+    /// Fetches it: every mirror, every form, by digest before by name; verified before and after it is decompressed.
+    pub(crate) fn fetch(
+        &self,
+        mirrors: &[Url],
+        base: &str,
+        cache: &Path,
+        lease: &Lease,
+        context: &Context<'_>,
+    ) -> Result<Index, AcquireError> {
+        let mut last = None;
+        for (n, mirror) in mirrors.iter().enumerate() {
+            for candidate in &self.candidates {
+                let by_hash = candidate.by_hash().filter(|_| self.by_hash);
+                for path in by_hash.iter().map(String::as_str).chain([candidate.path]) {
+                    let url = address(mirror, &format!("{base}{path}"))?;
+                    match self.fetch_form(&url, candidate, context) {
+                        Ok(bytes) => {
+                            if let Some((path, _)) = self.cached(cache) {
+                                write(&path, lease, &[&bytes])?;
+                            }
+                            context.observer.event(Event::Done { stage: Stage::Indexes, name: &self.name });
+                            return Ok(self.index(bytes));
+                        }
+                        // The last reason is told, but a missing form explains less than any other.
+                        Err(AcquireError::Fetch { what, source }) => {
+                            let missing = is_missing(&source);
+                            if last.is_none() || !missing {
+                                last = Some(AcquireError::Fetch { what, source });
+                            }
+                        }
+                        Err(other) => return Err(other),
+                    }
+                }
+            }
+            if n + 1 < mirrors.len()
+                && let Some(AcquireError::Fetch { source, .. }) = &last
+            {
+                let notice = Notice::NextMirror { url: mirror.to_string(), reason: source.to_string() };
+                context.observer.event(Event::Notice(&notice));
+            }
+        }
+        Err(last.unwrap_or_else(|| AcquireError::NoMirror { what: self.name.clone() }))
+    }
+
+    fn fetch_form(&self, url: &Url, candidate: &Candidate<'_>, context: &Context<'_>) -> Result<Vec<u8>, AcquireError> {
+        let size = candidate.file.size;
+        if size > MAX_COMPRESSED {
+            return Err(AcquireError::TooLarge { what: self.name.clone(), size, limit: MAX_COMPRESSED });
+        }
+        let expected = Expected { digest: candidate.file.sha256, size: Some(size), max_size: size };
+        let mut packed = Packed { bytes: Vec::new(), context };
+        let result = context.fetcher.get_observed(url, expected, &mut packed, &mut |event| {
+            if let FetchEvent::Retrying { error, pause } = event {
+                context.observer.event(Event::Retrying { stage: Stage::Indexes, error, pause });
+            }
+        });
+        result.map_err(|source: FetchError| AcquireError::Fetch { what: format!("index {}", self.name), source })?;
+        self.unpack(packed.bytes)
+    }
+
+    /// Decompresses what was verified, up to the size that the Release file promises, and verifies the result.
+    fn unpack(&self, packed: Vec<u8>) -> Result<Vec<u8>, AcquireError> {
+        let unpack = |source| AcquireError::Unpack { what: self.name.clone(), source };
+        let limit = self.plain.map_or(MAX_INDEX, |plain| plain.size);
+        let decoder = Decoder::new(packed.as_slice()).map_err(unpack)?;
+        // Room for what is promised, as long as that is an ordinary index.
+        const ROOM: u64 = 128 << 20;
+        let mut bytes = Vec::with_capacity(usize::try_from(limit.min(ROOM)).unwrap_or(0));
+        decoder.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(unpack)?;
+        if bytes.len() as u64 > limit {
+            return Err(AcquireError::Grows { what: self.name.clone(), limit });
+        }
+        if let Some(plain) = self.plain
+            && let Some(expected) = plain.sha256
+        {
+            let found = Digest::of(&bytes);
+            if found != expected {
+                return Err(AcquireError::Digest { what: format!("index {}", self.name), expected, found });
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// A compressed index on its way into memory.
+struct Packed<'a, 'c> {
+    bytes: Vec<u8>,
+    context: &'a Context<'c>,
+}
+
+impl io::Write for Packed<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        self.context.observer.event(Event::Received { stage: Stage::Indexes, bytes: bytes.len() as u64 });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
