@@ -108,7 +108,7 @@ fn apt_refuses_an_unknown_key() {
 
 /// The machine's packages as an archive of the suite that these tools know how to bootstrap.
 fn bootable(test: &str, extent: Extent) -> Option<(SigningKey, Repository)> {
-    match World::of_host(extent, &[]) {
+    match World::of_host(extent) {
         Ok(world) => {
             let key = SigningKey::new();
             let suite = Suite::new("bookworm").signed(Signer::new(&key));

@@ -173,7 +173,7 @@ impl Item {
 #[derive(Debug, Clone)]
 pub struct Deb {
     fields: Vec<(String, String)>,
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
     conffiles: Vec<String>,
     control: Vec<(String, Vec<u8>, u32)>,
     triggers: Vec<String>,

@@ -22,4 +22,4 @@ pub const EPOCH: u64 = 1_700_000_000;
 pub use archive::{AllPackages, Listing, Repository, Site, Suite};
 pub use deb::{Built, Deb, Packing};
 pub use sign::{Signer, SigningKey};
-pub use world::{Extent, World};
+pub use world::{Extent, Layout, Wanted, World};

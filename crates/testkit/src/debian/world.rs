@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const DATABASE: &str = "/var/lib/dpkg";
 
 /// Changes with what is packed from the same machine: an older copy in a temporary folder is then not taken.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Fields of the status file that are dpkg's own and of no package.
 const LOCAL_FIELDS: &[&str] = &["status", "conffiles", "config-version", "triggers-pending", "triggers-awaited"];
@@ -34,7 +34,7 @@ const LEFT_OUT: &[&str] = &[
 ];
 
 /// Names that are links to `usr` on a merged machine, and folders in the packages up to Debian 12.
-const ALIASES: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/libo32"];
+const ALIASES: [&str; 7] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/libo32"];
 
 /// Which packages to take from the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,38 @@ pub enum Extent {
     Minbase,
 }
 
+/// Where the packages have what is needed to boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// As on the machine, which is merged: `usr-is-merged` is among them.
+    AsPacked,
+    /// In folders of their own, as before the merge: nothing asks for a merged system, and such names are folders.
+    Unmerged,
+    /// Everything below `usr`, and the links `bin`, `sbin`, `lib`, `lib64` are base-files' own, as since Debian 13.
+    Moved,
+}
+
+/// What to take from the machine, and in which form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which packages.
+    pub extent: Extent,
+    /// Names beside; they must be installed.
+    pub more: Vec<String>,
+    /// Where files lie.
+    pub layout: Layout,
+    /// Compressions of control and data.
+    pub packing: (Packing, Packing),
+}
+
+impl Wanted {
+    /// This extent as it is, packed with zstd, which is fastest.
+    #[must_use]
+    pub fn new(extent: Extent) -> Wanted {
+        Wanted { extent, more: Vec::new(), layout: Layout::AsPacked, packing: (Packing::Zstd, Packing::Zstd) }
+    }
+}
+
 /// Packages made of the machine's own files.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -53,25 +85,37 @@ pub struct World {
 }
 
 impl World {
-    /// Packs the machine's packages of this extent and `more`, with all they depend on; from a copy in the temporary
-    /// folder where one was made before.
+    /// Packs the machine's packages of this extent, and all they depend on.
     ///
     /// # Errors
-    /// The reason for a skip: no Debian machine, a needed package is not installed, a file cannot be read.
-    pub fn of_host(extent: Extent, more: &[&str]) -> Result<World, String> {
+    /// See [`World::build`].
+    pub fn of_host(extent: Extent) -> Result<World, String> {
+        World::build(&Wanted::new(extent))
+    }
+
+    /// Packs what is wanted of the machine's packages, with all they depend on; from a copy in the temporary folder
+    /// where one was made before.
+    ///
+    /// # Errors
+    /// The reason for a skip: no Debian machine, a needed package is not installed, a file cannot be read, the machine
+    /// has moved already where another layout is wanted.
+    pub fn build(wanted: &Wanted) -> Result<World, String> {
         let status = std::fs::read_to_string(format!("{DATABASE}/status"))
             .map_err(|_| "the machine is no Debian (no dpkg status)".to_owned())?;
-        let names = chosen(&Status::parse(&status), extent, more)?;
-        let key = Hash::Sha256.hex(format!("{VERSION} {names:?} {status}").as_bytes());
+        let key = Hash::Sha256.hex(format!("{VERSION} {wanted:?} {status}").as_bytes());
         let uid = crate::privilege::ids().0;
         let folder = std::env::temp_dir().join(format!("bedplate-world-{uid}-{}", &key[..16]));
         if let Some(packages) = read_copy(&folder) {
             return Ok(World { packages });
         }
         let packer = Packer::new(&status)?;
+        if packer.links_in_base_files && wanted.layout == Layout::Unmerged {
+            return Err("the machine's packages lie below /usr: there is no unmerged form".to_owned());
+        }
         let mut packages = Vec::new();
-        for name in &names {
-            packages.push(packer.pack(name)?.packed(Packing::Zstd, Packing::Zstd).build());
+        for name in chosen(&packer.status, wanted.extent, &wanted.more)? {
+            let deb = packer.pack(&name)?.packed(wanted.packing.0, wanted.packing.1);
+            packages.extend(laid_out(deb, wanted.layout).map(|deb| deb.build()));
         }
         write_copy(&folder, &packages);
         Ok(World { packages })
@@ -102,7 +146,7 @@ impl World {
 /// The installed package as one to be built, with all its files: to be changed and added to a [`World`].
 ///
 /// # Errors
-/// The reason for a skip, as in [`World::of_host`].
+/// The reason for a skip, as in [`World::build`].
 pub fn installed(name: &str) -> Result<Deb, String> {
     let status = std::fs::read_to_string(format!("{DATABASE}/status"))
         .map_err(|_| "the machine is no Debian (no dpkg status)".to_owned())?;
@@ -174,7 +218,7 @@ impl<'s> Status<'s> {
     }
 }
 
-fn chosen(status: &Status<'_>, extent: Extent, more: &[&str]) -> Result<BTreeSet<String>, String> {
+fn chosen(status: &Status<'_>, extent: Extent, more: &[String]) -> Result<BTreeSet<String>, String> {
     let mut open: Vec<&str> = status
         .stanzas
         .keys()
@@ -188,7 +232,7 @@ fn chosen(status: &Status<'_>, extent: Extent, more: &[&str]) -> Result<BTreeSet
         return Err("the machine's dpkg knows no essential package".to_owned());
     }
     for name in more {
-        match status.stanzas.get_key_value(name) {
+        match status.stanzas.get_key_value(name.as_str()) {
             Some((name, _)) => open.push(name),
             None => return Err(format!("{name} is not installed on this machine")),
         }
@@ -200,6 +244,55 @@ fn chosen(status: &Status<'_>, extent: Extent, more: &[&str]) -> Result<BTreeSet
         }
     }
     Ok(names)
+}
+
+/// The package in another layout; `None` where that has no such package.
+fn laid_out(mut deb: Deb, layout: Layout) -> Option<Deb> {
+    let name = deb.get("Package").unwrap_or_default().to_owned();
+    match layout {
+        Layout::AsPacked => Some(deb),
+        Layout::Unmerged if name == "usr-is-merged" => None,
+        Layout::Unmerged => {
+            for field in ["Depends", "Pre-Depends"] {
+                let Some(relations) = deb.get(field) else { continue };
+                let kept: Vec<&str> = relations.split(", ").filter(|group| !group.contains("usr-is-merged")).collect();
+                let kept = kept.join(", ");
+                deb = deb.field(field, &kept);
+            }
+            Some(deb)
+        }
+        Layout::Moved => {
+            let aliases = ALIASES.map(|alias| &alias[1..]);
+            let moved = |path: &str| {
+                let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+                aliases.contains(&first).then(|| format!("usr/{}", path.trim_start_matches('/')))
+            };
+            let mut named: BTreeSet<String> = BTreeSet::new();
+            deb.items.retain_mut(|item| {
+                if let Some(path) = moved(&item.path) {
+                    // A relative target is still right one folder deeper only where it does not leave its own.
+                    if let Kind::Symlink(target) = &mut item.kind
+                        && target.starts_with("../")
+                        && item.path.matches('/').count() < target.matches("../").count() + 1
+                    {
+                        *target = format!("../{target}").replace("../../usr/", "../");
+                    }
+                    item.path = path;
+                }
+                if let Kind::Hardlink(target) = &mut item.kind
+                    && let Some(path) = moved(target)
+                {
+                    *target = path;
+                }
+                named.insert(item.path.clone()) || item.kind != Kind::Directory
+            });
+            if name == "base-files" {
+                let links = aliases.iter().filter(|alias| Path::new("/").join(alias).is_dir());
+                deb = links.fold(deb, |deb, alias| deb.symlink(alias, &format!("usr/{alias}")));
+            }
+            Some(deb)
+        }
+    }
 }
 
 /// What is needed to pack an installed package.
@@ -383,7 +476,7 @@ mod tests {
     use crate::oracle;
 
     fn world(test: &str, extent: Extent) -> Option<World> {
-        match World::of_host(extent, &[]) {
+        match World::of_host(extent) {
             Ok(world) => Some(world),
             Err(reason) => {
                 crate::skip::note(test, &reason);
@@ -398,7 +491,7 @@ mod tests {
         for name in ["base-files", "base-passwd", "dpkg", "libc6", "tar", "dash"] {
             assert_eq!(world.package(name).name, name);
         }
-        let again = World::of_host(Extent::Essential, &[]).unwrap();
+        let again = World::of_host(Extent::Essential).unwrap();
         assert_eq!(again.packages, world.packages, "the copy is what was packed");
         if oracle::find("dpkg-deb").is_some() {
             let folder = tempfile::tempdir().unwrap();
@@ -407,6 +500,28 @@ mod tests {
             let listing = oracle::expect(oracle::command("dpkg-deb").arg("-c").arg(&path));
             assert!(listing.contains("/bin/dash\n"), "{listing}");
             assert!(world.package("dash").control.contains("Essential: yes\n"));
+        }
+    }
+
+    #[test]
+    fn other_layouts() {
+        const TEST: &str = "testkit::other_layouts";
+        if world(TEST, Extent::Essential).is_none() || oracle::find("dpkg-deb").is_none() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let listing = |world: &World, name: &str| {
+            let path = folder.path().join("x.deb");
+            std::fs::write(&path, &world.package(name).bytes).unwrap();
+            oracle::expect(oracle::command("dpkg-deb").arg("-c").arg(&path))
+        };
+        let moved = World::build(&Wanted { layout: Layout::Moved, ..Wanted::new(Extent::Essential) }).unwrap();
+        assert!(listing(&moved, "dash").contains(" ./usr/bin/dash\n"));
+        assert!(listing(&moved, "base-files").contains(" ./bin -> usr/bin\n"));
+        let unmerged = World::build(&Wanted { layout: Layout::Unmerged, ..Wanted::new(Extent::Essential) });
+        match unmerged {
+            Ok(world) => assert!(world.packages.iter().all(|built| !built.control.contains("usr-is-merged"))),
+            Err(reason) => crate::skip::note(TEST, &reason),
         }
     }
 }
