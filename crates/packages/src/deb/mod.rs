@@ -5,11 +5,17 @@
 //!                                                                    └──────▶ dpkg database
 //! ```
 
+pub mod compose;
 pub mod control;
+pub mod crude;
 pub mod date;
+pub mod dpkg;
 pub mod index;
 pub mod package;
 pub mod payload;
 pub mod relation;
 pub mod release;
+pub mod select;
+pub mod solve;
 pub mod version;
+pub mod wish;

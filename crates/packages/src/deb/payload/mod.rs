@@ -29,6 +29,7 @@ use thiserror::Error;
 pub use cached::{CachedError, VERSION as CACHED_VERSION};
 pub use conffiles::{Conffile, ConffilesError};
 pub use control::{Control, ControlFileError, MultiArch};
+pub(crate) use control::{is_architecture, is_package_name};
 
 use ar::{Ar, Member};
 
@@ -290,7 +291,7 @@ impl Payload {
     /// The files of the package as changes, in the order of its archive, the bytes in the stream of [`Payload::index`].
     ///
     /// Names that would be whiteouts in a layer are files like any other here. For packages one upon the other see
-    /// `Composition`: it knows whose file wins.
+    /// [`Composition`](super::compose::Composition): it knows whose file wins.
     #[must_use]
     pub fn delta(&self) -> Delta {
         let changes = self.index.entries().iter().map(|entry| {

@@ -1,0 +1,317 @@
+//! dpkg's database, as its own files: read, and written so that the dpkg of an image takes it for its own work.
+//!
+//! ```text
+//! var/lib/dpkg/status             every package: its control fields, its state, sums of its configuration files
+//!              info/PKG.list      the names of its files; info/PKG.{preinst,md5sums,triggers,...} as packed
+//!              info/format        "1"
+//!              triggers/File      who is interested in paths; triggers/NAME: who is interested in that name
+//!              diversions, statoverride, alternatives/NAME, available, lock, ...
+//! ```
+//! Configuration files are in their place with their sums in `status`, so that configuring leaves them alone.
+
+pub mod alternatives;
+pub mod diversions;
+mod info;
+pub mod statoverride;
+pub mod status;
+pub mod triggers;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use bedplate_tree::{Content, Entry, Metadata, Timestamp, Tree, TreeError, TreePath};
+use thiserror::Error;
+
+use super::payload::{MultiArch, Payload};
+use diversions::Diversions;
+use statoverride::StatOverrides;
+use triggers::{Interest, TriggerName};
+
+/// How far a package is in a database that we write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Its files are in place; its `postinst` is still to be run.
+    Unpacked,
+    /// All is done.
+    Installed,
+}
+
+/// A package to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// The package.
+    pub payload: &'a Payload,
+    /// How far it is.
+    pub state: State,
+    /// Its names that are not to be listed: see [`Composition::unlisted`](super::compose::Composition::unlisted).
+    pub unlisted: Option<&'a HashSet<TreePath>>,
+}
+
+/// What a database has besides packages.
+#[derive(Debug, Clone, Default)]
+pub struct DatabaseOptions {
+    /// The time of the files that are written; those of control members keep their own.
+    pub mtime: Timestamp,
+    /// Architectures besides the native one; with some there is a file `arch`, the native one first.
+    pub native: String,
+    /// See there.
+    pub foreign: Vec<String>,
+    /// Diversions.
+    pub diversions: Diversions,
+    /// Overridden attributes.
+    pub statoverrides: StatOverrides,
+}
+
+/// Why a database cannot be written or added to.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// The `status` that is there.
+    #[error("dpkg's database: var/lib/dpkg/status")]
+    Status {
+        /// What is wrong with it.
+        #[source]
+        source: status::StatusError,
+    },
+    /// The `triggers` of a package.
+    #[error("triggers of package \"{package}\"")]
+    Triggers {
+        /// The package.
+        package: String,
+        /// What is wrong with them.
+        #[source]
+        source: triggers::TriggersError,
+    },
+    /// `triggers/File` as it is there.
+    #[error("dpkg's database: var/lib/dpkg/triggers/File")]
+    FileTriggers {
+        /// What is wrong with it.
+        #[source]
+        source: triggers::TriggersError,
+    },
+    /// The relations of a package.
+    #[error("control fields of package \"{package}\"")]
+    Control {
+        /// The package.
+        package: String,
+        /// What is wrong with them.
+        #[source]
+        source: status::StanzaError,
+    },
+}
+
+/// A database of those packages, for a root that has none: directories and files below `var/lib/dpkg`, in the order
+/// of their paths. Put them with [`place`].
+///
+/// # Errors
+/// [`DatabaseError`].
+pub fn database(records: &[Record<'_>], options: &DatabaseOptions) -> Result<Vec<(TreePath, Entry)>, DatabaseError> {
+    let mut files = Files::new(options.mtime);
+    for directory in ["", "alternatives", "info", "parts", "triggers", "updates"] {
+        files.directory(directory);
+    }
+    files.file("available", Vec::new(), 0o644);
+    files.file("diversions", options.diversions.print(), 0o644);
+    files.file("statoverride", options.statoverrides.print(), 0o644);
+    files.file("info/format", b"1\n".to_vec(), 0o644);
+    files.file("lock", Vec::new(), 0o640);
+    files.file("lock-frontend", Vec::new(), 0o640);
+    files.file("triggers/Lock", Vec::new(), 0o600);
+    files.file("triggers/Unincorp", Vec::new(), 0o644);
+    if !options.foreign.is_empty() {
+        let names = std::iter::once(&options.native).chain(&options.foreign);
+        files.file("arch", names.map(|name| format!("{name}\n")).collect::<String>().into_bytes(), 0o644);
+    }
+    add::<DatabaseError>(&mut files, &mut |_| Ok(None), records)?;
+    Ok(files.finish())
+}
+
+/// Adds packages to the database that a running dpkg left: the files that change, in the order of their paths.
+///
+/// `read` gives the bytes of a file of that root, `None` where there is none; it is asked for `status` and `triggers/*`
+/// below `var/lib/dpkg`. A package that is in `status` already is replaced there.
+/// What was unpacked activates the file triggers of packages that are already there: `triggers/Unincorp` says so.
+///
+/// # Errors
+/// [`DatabaseError`]; the error of `read`.
+pub fn add_unpacked<E: From<DatabaseError>>(
+    read: &mut dyn FnMut(&TreePath) -> Result<Option<Vec<u8>>, E>,
+    records: &[Record<'_>],
+    options: &DatabaseOptions,
+) -> Result<Vec<(TreePath, Entry)>, E> {
+    let mut files = Files::new(options.mtime);
+    add(&mut files, read, records)?;
+    Ok(files.finish())
+}
+
+/// The path of a file of the database.
+#[must_use]
+pub fn admin_path(name: &str) -> TreePath {
+    let path = TreePath::parse(format!("var/lib/dpkg/{name}").as_bytes());
+    path.expect("names that become files of the database were checked when they were read")
+}
+
+/// What is to be written.
+struct Files {
+    entries: BTreeMap<TreePath, Entry>,
+    mtime: Timestamp,
+}
+
+impl Files {
+    fn new(mtime: Timestamp) -> Self {
+        Self { entries: BTreeMap::new(), mtime }
+    }
+
+    fn directory(&mut self, name: &str) {
+        self.entries.insert(admin_path(name), Entry::directory(Metadata::implied_directory(self.mtime)));
+    }
+
+    fn file(&mut self, name: &str, content: impl Into<Arc<[u8]>>, mode: u32) {
+        let metadata = Metadata { mode, mtime: self.mtime, ..Metadata::default() };
+        self.entries.insert(admin_path(name), Entry::file(Content::from_bytes(content), metadata));
+    }
+
+    /// A file with attributes of its own.
+    fn packed(&mut self, name: &str, content: &[u8], metadata: Metadata) {
+        self.entries.insert(admin_path(name), Entry::file(Content::from_bytes(content), metadata));
+    }
+
+    fn finish(self) -> Vec<(TreePath, Entry)> {
+        self.entries.into_iter().collect()
+    }
+}
+
+fn add<E: From<DatabaseError>>(
+    files: &mut Files,
+    read: &mut dyn FnMut(&TreePath) -> Result<Option<Vec<u8>>, E>,
+    records: &[Record<'_>],
+) -> Result<(), E> {
+    let status = read(&admin_path("status"))?.unwrap_or_default();
+    files.file("status", merged_status(&status, records)?, 0o644);
+    for record in records {
+        info::add(files, record);
+    }
+    add_triggers(files, read, records)
+}
+
+/// The stanzas of `existing` and of the packages, in dpkg's order: by name, then architecture.
+fn merged_status(existing: &[u8], records: &[Record<'_>]) -> Result<Vec<u8>, DatabaseError> {
+    let existing = status::parse(existing).map_err(|source| DatabaseError::Status { source })?;
+    let mut stanzas: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
+    for stanza in existing {
+        let mut text = stanza.paragraph.raw().to_vec();
+        while text.last().is_some_and(|&b| b == b'\n') {
+            text.pop();
+        }
+        text.push(b'\n');
+        stanzas.insert((stanza.name.to_owned(), stanza.architecture.to_owned()), text);
+    }
+    for Record { payload, state, .. } in records {
+        let control = payload.control();
+        let package = || control.name().to_owned();
+        let text = status::stanza(control, *state, payload.conffiles())
+            .map_err(|source| DatabaseError::Control { package: package(), source })?;
+        if control.multi_arch() != MultiArch::Same {
+            // The same package of another architecture gave way.
+            stanzas.retain(|(name, _), _| name != control.name());
+        }
+        stanzas.insert((package(), control.architecture().to_owned()), text.into_bytes());
+    }
+    Ok(stanzas.into_values().collect::<Vec<_>>().join(&b'\n'))
+}
+
+/// Puts what [`database`] or [`add_unpacked`] returned; directories that are there keep their attributes.
+///
+/// # Errors
+/// Where something else is in the place of a directory.
+pub fn place(tree: &mut Tree, entries: Vec<(TreePath, Entry)>) -> Result<(), TreeError> {
+    for (path, entry) in entries {
+        let there = tree.entry(&path).is_some_and(Entry::is_directory);
+        if !(there && entry.is_directory()) {
+            tree.put(&path, entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// Who is interested in what: the packages' own interests added to those that are there; and what the packages'
+/// files activate of those that were there before.
+fn add_triggers<E: From<DatabaseError>>(
+    files: &mut Files,
+    read: &mut dyn FnMut(&TreePath) -> Result<Option<Vec<u8>>, E>,
+    records: &[Record<'_>],
+) -> Result<(), E> {
+    let existing = read(&admin_path("triggers/File"))?.unwrap_or_default();
+    let existing = triggers::parse_file_interests(&existing);
+    let mut by_path = existing.map_err(|source| DatabaseError::FileTriggers { source })?;
+    let before = by_path.len();
+    let mut named: BTreeMap<Box<str>, Vec<Interest>> = BTreeMap::new();
+    for record in records {
+        let control = record.payload.control();
+        let text = record.payload.control_file("triggers").unwrap_or_default();
+        let directives = triggers::parse_directives(text)
+            .map_err(|source| DatabaseError::Triggers { package: control.name().to_owned(), source })?;
+        for directive in directives.into_iter().filter(|directive| directive.interest) {
+            let interest = Interest { package: control.info_name().into(), awaits: directive.awaits };
+            match directive.name {
+                TriggerName::File(path) => {
+                    by_path.retain(|(there, old)| *there != path || old.package != interest.package);
+                    by_path.push((path, interest));
+                }
+                TriggerName::Explicit(name) => {
+                    let interests = match named.get_mut(&name) {
+                        Some(interests) => interests,
+                        None => {
+                            let text = read(&admin_path(&format!("triggers/{name}")))?.unwrap_or_default();
+                            // What cannot be read, dpkg cannot read either; it is written anew.
+                            let there = triggers::parse_interests(&text).unwrap_or_default();
+                            named.entry(name).or_insert(there)
+                        }
+                    };
+                    interests.retain(|old| old.package != interest.package);
+                    interests.push(interest);
+                }
+            }
+        }
+    }
+    if before > 0 {
+        let text = read(&admin_path("triggers/Unincorp"))?.unwrap_or_default();
+        let text = activations(text, by_path.get(..before).unwrap_or_default(), records);
+        files.file("triggers/Unincorp", text, 0o644);
+    }
+    files.file("triggers/File", triggers::print_file_interests(&by_path), 0o644);
+    for (name, interests) in named {
+        files.file(&format!("triggers/{name}"), triggers::print_interests(&interests), 0o644);
+    }
+    Ok(())
+}
+
+/// Lines for `triggers/Unincorp`: which file triggers the packages' files activate, and who waits for them.
+fn activations(mut text: Vec<u8>, interests: &[(TreePath, Interest)], records: &[Record<'_>]) -> Vec<u8> {
+    let mut activated: BTreeMap<&TreePath, Vec<String>> = BTreeMap::new();
+    let awaited: BTreeMap<&TreePath, bool> = interests.iter().fold(BTreeMap::new(), |mut all, (path, interest)| {
+        *all.entry(path).or_default() |= interest.awaits;
+        all
+    });
+    for record in records {
+        for path in record.payload.list() {
+            let mut at = Some(path.clone());
+            while let Some(path) = at.filter(|path| !path.is_root()) {
+                if let Some((&path, &awaits)) = awaited.get_key_value(&path) {
+                    let who = if awaits { record.payload.control().info_name() } else { "-".to_owned() };
+                    let all = activated.entry(path).or_default();
+                    if !all.contains(&who) {
+                        all.push(who);
+                    }
+                }
+                at = path.parent();
+            }
+        }
+    }
+    for (path, who) in activated {
+        text.push(b'/');
+        text.extend_from_slice(path.as_bytes());
+        text.extend_from_slice(format!(" {}\n", who.join(" ")).as_bytes());
+    }
+    text
+}
