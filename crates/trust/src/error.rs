@@ -281,14 +281,22 @@ impl fmt::Display for Finding {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// The document is more than is read.
-    #[error("the {what} too large: {found}, at most {limit} allowed")]
+    /// The document or its signatures are more than is read.
+    #[error("the {what} too large: {found} bytes, at most {limit} allowed")]
     TooLarge {
-        /// `document is` or `signatures are`, with the unit.
+        /// `document is` or `signatures are`.
         what: &'static str,
-        /// At most.
+        /// Bytes, at most.
         limit: usize,
         /// So many.
+        found: usize,
+    },
+    /// There are more signatures than are judged.
+    #[error("there are too many signatures: {found}, at most {limit} allowed")]
+    TooMany {
+        /// At most.
+        limit: usize,
+        /// So many, if not more.
         found: usize,
     },
     /// There is no signature at all.
@@ -334,7 +342,7 @@ impl TrustError {
                 _ => "ask another mirror; if it says the same, the archive is not what its distribution signed",
             },
             TrustError::NotSigned => "archives that are not signed are used with --allow-unsigned only",
-            TrustError::Malformed { .. } | TrustError::TooLarge { .. } => {
+            TrustError::Malformed { .. } | TrustError::TooLarge { .. } | TrustError::TooMany { .. } => {
                 "ask another mirror; a proxy or a login page may have answered in its place"
             }
         }

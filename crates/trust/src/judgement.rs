@@ -1,6 +1,9 @@
 //! The time at which keys and signatures are judged.
 
-use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::{
+    policy::{HashAlgoSecurity, StandardPolicy},
+    types::HashAlgorithm,
+};
 
 use crate::time::UnixSeconds;
 
@@ -9,7 +12,9 @@ pub const SKEW: u64 = 15 * 60;
 
 /// When a signature must have been right.
 ///
-/// Algorithms are judged by sequoia's `StandardPolicy` at the same time; SHA-1 and MD5 are refused at any.
+/// Algorithms are judged by sequoia's `StandardPolicy` at the same time, with two exceptions. Signatures on documents with SHA-1 or MD5 are refused at any time. What a certificate of the
+/// keyring says about itself may be bound with SHA-1 at any time: Ubuntu's key of 2012, which signs living pockets, has no other self-signature; a forgery would need a second preimage,
+/// which nobody can compute, and a place in the keyring, where it would need no forgery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     /// A living suite: the key must be valid at this time, the signature made before it (but for [`SKEW`]) and not expired.
@@ -35,6 +40,8 @@ impl Judgement {
     }
 
     pub(crate) fn policy(&self, signed_at: UnixSeconds) -> StandardPolicy<'static> {
-        StandardPolicy::at(self.time(signed_at).to_system())
+        let mut policy = StandardPolicy::at(self.time(signed_at).to_system());
+        policy.accept_hash_property(HashAlgorithm::SHA1, HashAlgoSecurity::SecondPreImageResistance);
+        policy
     }
 }

@@ -25,8 +25,6 @@ pub mod fuzz;
 mod judgement;
 mod key_name;
 mod keyring;
-#[doc(hidden)]
-pub mod testing;
 mod time;
 mod verify;
 

@@ -131,7 +131,9 @@ fn packets(bytes: &[u8]) -> Result<Vec<Parsed>, TrustError> {
                 });
             }
         }
-        limit("signatures are (in packets)", signatures.len(), MAX_SIGNATURES)?;
+        if signatures.len() > MAX_SIGNATURES {
+            return Err(TrustError::TooMany { limit: MAX_SIGNATURES, found: signatures.len() });
+        }
         next = rest;
     }
     if signatures.is_empty() { Err(TrustError::NotSigned) } else { Ok(signatures) }

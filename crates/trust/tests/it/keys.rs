@@ -1,4 +1,4 @@
-//! Keys and signatures for tests: what a real archive's key holder does, with chosen times and hashes. Product code never signs.
+//! Keys and signatures with chosen times and hashes: what the holder of an archive's key does, and what an attacker does.
 
 use sequoia_openpgp::{
     Cert, Profile,
@@ -9,34 +9,33 @@ use sequoia_openpgp::{
     types::{HashAlgorithm, KeyFlags, ReasonForRevocation, SignatureType},
 };
 
-use crate::{cleartext, key_name::Fingerprint, time::UnixSeconds};
+use bedplate_trust::{Fingerprint, UnixSeconds};
 
 /// Which key is made.
 #[derive(Debug, Clone)]
-pub struct KeySpec {
+pub(crate) struct KeySpec {
     /// For instance `Archive <archive@example.org>`.
-    pub user_id: String,
+    pub(crate) user_id: String,
     /// When it was made.
-    pub created: UnixSeconds,
+    pub(crate) created: UnixSeconds,
     /// When it expires, if it does.
-    pub expires: Option<UnixSeconds>,
+    pub(crate) expires: Option<UnixSeconds>,
     /// Whether a subkey signs, as with Debian's automatic keys.
-    pub subkey: bool,
+    pub(crate) subkey: bool,
     /// RSA of 2048 bits (slow to make) rather than Ed25519, for readers of trusty's age.
-    pub rsa: bool,
+    pub(crate) rsa: bool,
 }
 
 impl KeySpec {
     /// A key that does not expire and signs itself.
-    #[must_use]
-    pub fn new(user_id: &str, created: UnixSeconds) -> KeySpec {
+    pub(crate) fn new(user_id: &str, created: UnixSeconds) -> KeySpec {
         KeySpec { user_id: user_id.to_owned(), created, expires: None, subkey: false, rsa: false }
     }
 }
 
 /// The hash of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hash {
+pub(crate) enum Hash {
     /// Broken; only to be refused.
     Md5,
     /// Broken; only to be refused.
@@ -60,32 +59,30 @@ impl Hash {
 
 /// How a signature is made.
 #[derive(Debug, Clone, Copy)]
-pub struct SignSpec {
+pub(crate) struct SignSpec {
     /// The time that the signature says.
-    pub at: UnixSeconds,
+    pub(crate) at: UnixSeconds,
     /// Its hash.
-    pub hash: Hash,
+    pub(crate) hash: Hash,
     /// Seconds after which the signature itself expires, if it does.
-    pub expires_after: Option<u64>,
+    pub(crate) expires_after: Option<u64>,
 }
 
 impl SignSpec {
     /// A signature of this time with SHA-512.
-    #[must_use]
-    pub fn at(at: UnixSeconds) -> SignSpec {
+    pub(crate) fn at(at: UnixSeconds) -> SignSpec {
         SignSpec { at, hash: Hash::Sha512, expires_after: None }
     }
 
     /// The same with another hash.
-    #[must_use]
-    pub fn with_hash(self, hash: Hash) -> SignSpec {
+    pub(crate) fn with_hash(self, hash: Hash) -> SignSpec {
         SignSpec { hash, ..self }
     }
 }
 
 /// Why a key is revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revocation {
+pub(crate) enum Revocation {
     /// Hard: every signature falls, whatever its time.
     Compromised,
     /// Soft: signatures from before stand.
@@ -94,7 +91,7 @@ pub enum Revocation {
 
 /// A key with its private half.
 #[derive(Debug, Clone)]
-pub struct SigningKey {
+pub(crate) struct SigningKey {
     cert: Cert,
     subkey: bool,
 }
@@ -106,8 +103,7 @@ impl SigningKey {
     ///
     /// # Panics
     /// For times before 1970-01-02 or after 2106.
-    #[must_use]
-    pub fn generate(spec: &KeySpec) -> SigningKey {
+    pub(crate) fn generate(spec: &KeySpec) -> SigningKey {
         let suite = if spec.rsa { CipherSuite::RSA2k } else { CipherSuite::Cv25519 };
         let validity =
             spec.expires.map(|expires| std::time::Duration::from_secs(expires.0.saturating_sub(spec.created.0)));
@@ -116,7 +112,7 @@ impl SigningKey {
         builder = builder
             .set_cipher_suite(suite)
             .add_userid(spec.user_id.as_str())
-            .set_creation_time(spec.created.to_system())
+            .set_creation_time(spec.created.system())
             .set_validity_period(validity);
         builder = if spec.subkey {
             builder.set_primary_key_flags(KeyFlags::empty().set_certification()).add_signing_subkey()
@@ -128,38 +124,32 @@ impl SigningKey {
     }
 
     /// The fingerprint of the primary key.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.cert.fingerprint())
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        fingerprint(&self.cert.fingerprint())
     }
 
     /// The fingerprint of the key that signs.
-    #[must_use]
-    pub fn signing_fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.pair().public().fingerprint())
+    pub(crate) fn signing_fingerprint(&self) -> Fingerprint {
+        fingerprint(&self.pair().public().fingerprint())
     }
 
     /// The certificate in binary form: a keyring of one, and keyrings may be concatenated.
-    #[must_use]
-    pub fn certificate(&self) -> Vec<u8> {
+    pub(crate) fn certificate(&self) -> Vec<u8> {
         self.cert.clone().strip_secret_key_material().to_vec().expect(INVARIANT)
     }
 
     /// The certificate with armour.
-    #[must_use]
-    pub fn certificate_armoured(&self) -> Vec<u8> {
+    pub(crate) fn certificate_armoured(&self) -> Vec<u8> {
         armoured("PUBLIC KEY BLOCK", &self.certificate())
     }
 
     /// The private key in binary form, which no keyring may hold.
-    #[must_use]
-    pub fn private(&self) -> Vec<u8> {
+    pub(crate) fn private(&self) -> Vec<u8> {
         self.cert.as_tsk().to_vec().expect(INVARIANT)
     }
 
     /// The same key, revoked at a time.
-    #[must_use]
-    pub fn revoked(&self, at: UnixSeconds, why: Revocation) -> SigningKey {
+    pub(crate) fn revoked(&self, at: UnixSeconds, why: Revocation) -> SigningKey {
         let reason = match why {
             Revocation::Compromised => ReasonForRevocation::KeyCompromised,
             Revocation::Retired => ReasonForRevocation::KeyRetired,
@@ -167,7 +157,7 @@ impl SigningKey {
         let primary = self.cert.primary_key().key().clone().parts_into_secret().expect(INVARIANT);
         let mut pair = primary.into_keypair().expect(INVARIANT);
         let revocation = CertRevocationBuilder::new()
-            .set_signature_creation_time(at.to_system())
+            .set_signature_creation_time(at.system())
             .and_then(|builder| builder.set_reason_for_revocation(reason, b"test"))
             .and_then(|builder| builder.build(&mut pair, &self.cert, None))
             .expect(INVARIANT);
@@ -176,34 +166,34 @@ impl SigningKey {
     }
 
     /// Signs `text` as `InRelease` is signed.
-    #[must_use]
-    pub fn sign_cleartext(&self, text: &[u8], spec: &SignSpec) -> Vec<u8> {
+    pub(crate) fn sign_cleartext(&self, text: &[u8], spec: &SignSpec) -> Vec<u8> {
         sign_cleartext(text, &[(self, *spec)])
     }
 
     /// Signs `document` as `Release.gpg` does, armoured.
-    #[must_use]
-    pub fn sign_detached(&self, document: &[u8], spec: &SignSpec) -> Vec<u8> {
+    pub(crate) fn sign_detached(&self, document: &[u8], spec: &SignSpec) -> Vec<u8> {
         sign_detached(document, &[(self, *spec)])
     }
 
     /// Signs `document` in binary form, without armour.
-    #[must_use]
-    pub fn sign_detached_binary(&self, document: &[u8], spec: &SignSpec) -> Vec<u8> {
+    pub(crate) fn sign_detached_binary(&self, document: &[u8], spec: &SignSpec) -> Vec<u8> {
         packet(self.sign(SignatureType::Binary, document, spec))
     }
 
     /// A text signature beside a document, without armour: rare, and line ends do not matter to it.
-    #[must_use]
-    pub fn sign_detached_text(&self, document: &[u8], spec: &SignSpec) -> Vec<u8> {
-        packet(self.sign(SignatureType::Text, &cleartext::crlf(document), spec))
+    pub(crate) fn sign_detached_text(&self, document: &[u8], spec: &SignSpec) -> Vec<u8> {
+        packet(self.sign(SignatureType::Text, &crlf(document), spec))
     }
 
     /// A cleartext message whose signature says that it is over binary data: no archive makes it.
-    #[must_use]
-    pub fn sign_cleartext_as_binary(&self, text: &[u8], spec: &SignSpec) -> Vec<u8> {
+    pub(crate) fn sign_cleartext_as_binary(&self, text: &[u8], spec: &SignSpec) -> Vec<u8> {
         let clean = clean(text);
-        frame(&clean, &packet(self.sign(SignatureType::Binary, &cleartext::canonical(&clean), spec)), &[*spec])
+        frame(&clean, &packet(self.sign(SignatureType::Binary, &canonical(&clean), spec)), &[*spec])
+    }
+
+    /// The same key whose primary key signs though it should not.
+    pub(crate) fn with_primary_signing(&self) -> SigningKey {
+        SigningKey { cert: self.cert.clone(), subkey: false }
     }
 
     fn pair(&self) -> KeyPair {
@@ -219,7 +209,7 @@ impl SigningKey {
     fn sign(&self, kind: SignatureType, bytes: &[u8], spec: &SignSpec) -> Signature {
         let mut builder = SignatureBuilder::new(kind)
             .set_hash_algo(spec.hash.algorithm())
-            .set_signature_creation_time(spec.at.to_system())
+            .set_signature_creation_time(spec.at.system())
             .expect(INVARIANT);
         if let Some(seconds) = spec.expires_after {
             builder = builder.set_signature_validity_period(std::time::Duration::from_secs(seconds)).expect(INVARIANT);
@@ -229,10 +219,9 @@ impl SigningKey {
 }
 
 /// Signs `text` as `InRelease` is signed, with any number of signatures in one block.
-#[must_use]
-pub fn sign_cleartext(text: &[u8], signers: &[(&SigningKey, SignSpec)]) -> Vec<u8> {
+pub(crate) fn sign_cleartext(text: &[u8], signers: &[(&SigningKey, SignSpec)]) -> Vec<u8> {
     let clean = clean(text);
-    let canonical = cleartext::canonical(&clean);
+    let canonical = canonical(&clean);
     let mut packets = Vec::new();
     for (key, spec) in signers {
         packets.extend(packet(key.sign(SignatureType::Text, &canonical, spec)));
@@ -242,8 +231,7 @@ pub fn sign_cleartext(text: &[u8], signers: &[(&SigningKey, SignSpec)]) -> Vec<u
 }
 
 /// Signs `document` as `Release.gpg` does: one armoured block with a packet of each signer.
-#[must_use]
-pub fn sign_detached(document: &[u8], signers: &[(&SigningKey, SignSpec)]) -> Vec<u8> {
+pub(crate) fn sign_detached(document: &[u8], signers: &[(&SigningKey, SignSpec)]) -> Vec<u8> {
     let mut packets = Vec::new();
     for (key, spec) in signers {
         packets.extend(packet(key.sign(SignatureType::Binary, document, spec)));
@@ -252,8 +240,7 @@ pub fn sign_detached(document: &[u8], signers: &[(&SigningKey, SignSpec)]) -> Ve
 }
 
 /// Puts packets into armour; `label` is what stands behind `PGP`.
-#[must_use]
-pub fn armoured(label: &str, packets: &[u8]) -> Vec<u8> {
+pub(crate) fn armoured(label: &str, packets: &[u8]) -> Vec<u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = format!("-----BEGIN PGP {label}-----\n\n");
     for row in packets.chunks(48) {
@@ -275,9 +262,8 @@ pub fn armoured(label: &str, packets: &[u8]) -> Vec<u8> {
 /// Text as a cleartext message can hold it: no blanks at line ends, a line end behind the last line.
 fn clean(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 1);
-    let mut lines = crate::armour::Lines::new(text);
-    while let Some(line) = lines.next() {
-        out.extend_from_slice(line);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        out.extend_from_slice(line.trim_ascii_end());
         out.push(b'\n');
     }
     out
@@ -302,4 +288,28 @@ fn packet(signature: Signature) -> Vec<u8> {
     let mut bytes = Vec::new();
     Packet::from(signature).serialize(&mut bytes).expect(INVARIANT);
     bytes
+}
+
+/// What a text signature covers of a document: `\r\n` at the end of each line.
+fn crlf(text: &[u8]) -> Vec<u8> {
+    String::from_utf8(text.to_vec()).expect("tests sign text").replace("\r\n", "\n").replace('\n', "\r\n").into_bytes()
+}
+
+/// What a cleartext signature covers: the same without the last line end.
+fn canonical(text: &[u8]) -> Vec<u8> {
+    crlf(text.strip_suffix(b"\n").unwrap_or(text))
+}
+
+fn fingerprint(raw: &sequoia_openpgp::Fingerprint) -> Fingerprint {
+    raw.to_hex().parse().expect(INVARIANT)
+}
+
+trait System {
+    fn system(self) -> std::time::SystemTime;
+}
+
+impl System for UnixSeconds {
+    fn system(self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(self.0)
+    }
 }
