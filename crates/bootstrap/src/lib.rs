@@ -7,7 +7,31 @@
 #![forbid(unsafe_code)]
 
 pub mod acquire;
+mod choose;
 pub mod distribution;
+mod event;
 pub mod finish;
+mod image;
+mod install;
+pub mod lock;
+mod payloads;
+mod read;
 pub mod request;
+mod root;
+mod root_error;
+mod sandbox;
+mod scripts;
 mod variant;
+mod waves;
+mod workflow;
+
+pub use choose::{Choice, ChooseError, Chosen};
+pub use event::{Event, Observer};
+pub use image::{About, ImageError, store_image, write_archive};
+pub use install::{InstallError, Step};
+pub use payloads::PayloadError;
+pub use read::{ReadError, read_file};
+pub use root::RootKind;
+pub use root_error::RootError;
+pub use scripts::{PATIENCE, ScriptError};
+pub use workflow::{BootstrapError, Built, Resolved, Settings, Workshop, resolve};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use bedplate_trust::{Keyring, MAX_KEYRING};
+use bedplate_trust::{Builtin, Keyring, MAX_KEYRING};
 
 use super::Context;
 use super::error::AcquireError;
@@ -23,8 +23,14 @@ pub(crate) fn keyring(plan: &Plan, source: &PlannedSource, context: &Context<'_>
     }
     if keyring.is_empty() {
         for name in plan.distribution.keyrings_of(&plan.suite) {
-            for suffix in ["gpg", "pgp"] {
-                let path: PathBuf = context.host.root.join(format!("usr/share/keyrings/{name}.{suffix}"));
+            if let Some(builtin) = Builtin::find(name) {
+                keyring.merge(builtin.keyring().map_err(|source| AcquireError::Keyring { source })?);
+            }
+            // A derivative's keyring may lie anywhere; a newer one of the distribution may be the host's.
+            let named = PathBuf::from(name);
+            let host = |suffix| context.host.root.join(format!("usr/share/keyrings/{name}.{suffix}"));
+            let places = if named.is_absolute() { vec![named] } else { vec![host("gpg"), host("pgp")] };
+            for path in places {
                 if let Some(bytes) = read(&path)? {
                     keyring.merge(parse(&path, &bytes)?);
                 }

@@ -1,0 +1,152 @@
+//! Verified indexes and a request become a list of packages.
+
+use bedplate_packages::deb::crude::{Rules, Script};
+use bedplate_packages::deb::index::{IndexError, PackagesIndex};
+use bedplate_packages::deb::select::{self, Variant as SelectVariant};
+use bedplate_packages::deb::solve::{SolveError, Source as UniverseSource, Universe};
+use bedplate_packages::deb::wish::Wish;
+use thiserror::Error;
+
+use crate::acquire::{AcquireError, Acquired, Wanted};
+use crate::distribution::Pocket;
+use crate::request::{Request, Resolver, Variant};
+
+/// A package that will be in the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture, or `all`.
+    pub architecture: String,
+    /// Which of the acquired sources has it, by number.
+    pub source: usize,
+    /// What is to be fetched.
+    pub wanted: Wanted,
+}
+
+/// No packages can be chosen.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ChooseError {
+    /// An index is malformed.
+    #[error("cannot understand the index of {suite} {component}")]
+    Index {
+        /// The suite.
+        suite: String,
+        /// The component.
+        component: String,
+        /// Why.
+        #[source]
+        source: IndexError,
+    },
+    /// No set of packages fulfils the request, or the request is none.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+    /// A package cannot be fetched.
+    #[error(transparent)]
+    Acquire(#[from] AcquireError),
+}
+
+/// The packages of a request, in the order of their names, and those that have an interest of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The packages.
+    pub packages: Vec<Chosen>,
+    /// With debootstrap's rules: its names in its order.
+    pub debootstrap: Vec<String>,
+    /// Names of packages that the request itself asks for.
+    pub manual: Vec<String>,
+    /// Whether the archives have a package `upstart`.
+    pub upstart_installable: bool,
+}
+
+/// Chooses packages.
+///
+/// # Errors
+/// [`ChooseError`].
+pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, ChooseError> {
+    let mut parsed = Vec::new();
+    for (number, source) in acquired.sources.iter().enumerate() {
+        for index in &source.indexes {
+            let packages = PackagesIndex::parse(&index.bytes).map_err(|error| ChooseError::Index {
+                suite: source.suite.clone(),
+                component: index.component.clone(),
+                source: error,
+            })?;
+            parsed.push((number, index.component.as_str(), packages));
+        }
+    }
+    let sources: Vec<UniverseSource<'_>> = parsed
+        .iter()
+        .filter_map(|(number, component, packages)| {
+            let source = acquired.sources.get(*number)?;
+            let release = &source.release;
+            let suite = release.suite.as_deref().unwrap_or(&source.suite);
+            let codename = release.codename.as_deref().unwrap_or(&source.suite);
+            let made = UniverseSource::new(packages, suite, codename, component);
+            Some(made.automatic(release.not_automatic, release.but_automatic_upgrades))
+        })
+        .collect();
+    let universe = Universe::new(&acquired.plan.architecture, &[], &sources);
+    let https = acquired
+        .plan
+        .sources
+        .iter()
+        .flat_map(|source| &source.mirrors)
+        .any(|url| url.scheme() == bedplate_fetch::Scheme::Https);
+    let wishes = request.include.iter().map(|text| text.parse()).collect::<Result<Vec<Wish>, _>>()?;
+    // Priorities of the release itself make the variant; updates of its packages come from every pocket.
+    let release = acquired.sources.iter().find(|source| source.pocket == Some(Pocket::Release));
+    let suite = release
+        .map_or_else(String::new, |source| source.release.codename.clone().unwrap_or_else(|| source.suite.clone()));
+    let wanted = select::Request {
+        variant: variant(request.variant),
+        include: wishes,
+        exclude: request.exclude.clone(),
+        recommends: request.recommends,
+        suite,
+        resolver: match request.resolver {
+            Resolver::Apt => select::Resolver::Apt,
+            Resolver::Debootstrap => {
+                let script = if acquired.plan.distribution.name == "ubuntu" { Script::Ubuntu } else { Script::Debian };
+                select::Resolver::Debootstrap(Rules { https, ..Rules::new(script, &acquired.plan.suite.codename) })
+            }
+        },
+    };
+    let selection = select::select(&universe, &wanted)?;
+    let mut packages = Vec::with_capacity(selection.packages.len());
+    for selected in &selection.packages {
+        let Some((source, ..)) = parsed.get(selected.source) else { continue };
+        let Some(acquired) = acquired.sources.get(*source) else { continue };
+        packages.push(Chosen {
+            name: selected.package.name.to_owned(),
+            version: selected.package.version.to_string(),
+            architecture: selected.package.architecture.to_owned(),
+            source: *source,
+            wanted: Wanted::of(selected.package, acquired)?,
+        });
+    }
+    let included = |selected: &&select::Selected<'_>| selected.role == select::Role::Included;
+    let manual = selection.packages.iter().filter(included).map(|selected| selected.package.name.to_owned());
+    Ok(Choice {
+        manual: manual.collect(),
+        packages,
+        debootstrap: selection.debootstrap.required.iter().chain(&selection.debootstrap.base).cloned().collect(),
+        upstart_installable: universe.candidate("upstart").is_some(),
+    })
+}
+
+fn variant(variant: Variant) -> SelectVariant {
+    match variant {
+        Variant::Extract => SelectVariant::Extract,
+        Variant::Custom => SelectVariant::Custom,
+        Variant::Essential => SelectVariant::Essential,
+        Variant::Apt => SelectVariant::Apt,
+        Variant::Required => SelectVariant::Required,
+        Variant::Buildd => SelectVariant::Buildd,
+        Variant::Important => SelectVariant::Important,
+        Variant::Standard => SelectVariant::Standard,
+    }
+}

@@ -1,0 +1,107 @@
+//! A root becomes an image.
+
+use std::io::Write;
+
+use bedplate_image::layer::LayerError;
+use bedplate_image::{ConfigEditor, Contents, write_tree};
+use bedplate_oci::{Created, History, ImageConfig, Platform, Reference, media_type, to_json};
+use bedplate_store::{Image, Lease, StoreError};
+use bedplate_tree::{Timestamp, Tree};
+use thiserror::Error;
+
+/// A root cannot be made an image, or written as an archive.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The layer cannot be written.
+    #[error("cannot write the layer")]
+    Layer(#[source] LayerError),
+    /// The store cannot take it.
+    #[error("cannot store the image")]
+    Store(#[source] StoreError),
+    /// The root holds what no archive can.
+    #[error("the root cannot be an archive: {what}")]
+    LeftOut {
+        /// What, and where.
+        what: String,
+    },
+}
+
+/// What is said of the image.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// What it runs on.
+    pub platform: Platform,
+    /// The time of the image: its epoch.
+    pub created: Timestamp,
+    /// `debian`.
+    pub distribution: String,
+    /// `trixie`.
+    pub suite: String,
+    /// `13`; `None` where nobody says.
+    pub version: Option<String>,
+    /// What was made, in words that depend on nothing but what is in the image: `required, style docker`.
+    pub variant: String,
+    /// The words of the command: `bash`, or nothing where the root has no shell.
+    pub command: Vec<String>,
+}
+
+impl About {
+    /// What the image says of itself. No version of this program, command line, path or mirror is among it.
+    ///
+    /// Spec: OCI image-spec v1.1, annotations.md.
+    fn annotations(&self) -> Vec<(String, String)> {
+        let name = |key: &str| format!("org.opencontainers.image.{key}");
+        let created = Created::new(self.created.seconds, 0).to_string();
+        let mut all =
+            vec![(name("title"), format!("{} {}", self.distribution, self.suite)), (name("created"), created)];
+        all.extend(self.version.iter().map(|version| (name("version"), version.clone())));
+        all
+    }
+}
+
+/// Stores the root as an image of one layer, and names it.
+///
+/// # Errors
+/// [`ImageError`]; nothing is left in the store.
+pub fn store_image(
+    lease: &Lease,
+    tree: &Tree,
+    contents: &dyn Contents,
+    about: &About,
+    names: &[Reference],
+) -> Result<Image, ImageError> {
+    let mut writer = lease.unhashed_writer().map_err(ImageError::Store)?;
+    let (written, left_out) = write_tree(tree, contents, &mut writer).map_err(ImageError::Layer)?;
+    refuse(&left_out)?;
+    let blob = writer.finish_as(written.diff_id.0, lease).map_err(ImageError::Store)?;
+    let descriptor = blob.descriptor(media_type::LAYER);
+    lease.put_layer_index(&written.index).map_err(ImageError::Store)?;
+    let mut editor = ConfigEditor::new(ImageConfig::new(about.platform.clone()));
+    let created = Some(Created::new(about.created.seconds, 0));
+    editor.config_mut().created = created;
+    editor.ensure_path();
+    if !about.command.is_empty() {
+        editor.config_mut().config.cmd = Some(about.command.clone());
+    }
+    let said = format!("bootstrap {} {} ({})", about.distribution, about.suite, about.variant);
+    editor.add_layer(written.diff_id, History { created, created_by: said, ..History::default() });
+    let config = to_json(&editor.finish());
+    lease.add_new_image(&config, vec![descriptor], about.annotations(), names).map_err(ImageError::Store)
+}
+
+/// Writes the root as a tar archive.
+///
+/// # Errors
+/// [`ImageError`].
+pub fn write_archive(tree: &Tree, contents: &dyn Contents, sink: impl Write) -> Result<(), ImageError> {
+    let (_, left_out) = write_tree(tree, contents, sink).map_err(ImageError::Layer)?;
+    refuse(&left_out)
+}
+
+fn refuse(left_out: &[bedplate_tree::LeftOut]) -> Result<(), ImageError> {
+    match left_out.first() {
+        Some(left) => Err(ImageError::LeftOut { what: left.to_string() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,183 @@
+//! The root in which scripts run: what it holds as data, and as directories.
+//!
+//! ```text
+//! lay      tree of packages  ──▶ a directory (the first), or what is new as one more lower side
+//! work     a session over it ──▶ the upper side, read back into the tree, becomes a lower side itself
+//! ```
+//!
+//! So the tree always says what the directories show, each wave of packages is composed with what scripts before it
+//! did, and nothing is unpacked twice. Where no overlay can be had, each session gets a copy of the whole tree.
+
+use std::fs;
+use std::path::PathBuf;
+
+use bedplate_image::disk::{DiskOwners, Prepared};
+use bedplate_image::unpack::Skipped;
+use bedplate_image::{
+    ContentSources, Marks, Owners, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_delta, unpack_tree,
+};
+use bedplate_run::{MountPoint, OverlayVia, Root as RunRoot, RuntimeConfig, Session, probe_overlay};
+use bedplate_store::{Lease, SnapshotOptions};
+use bedplate_sys::rooted::{Handle, Root};
+use bedplate_sys::userns::Privilege;
+use bedplate_tree::{Content, Tree, TreePath};
+
+use crate::root_error::RootError;
+
+/// How the root is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RootKind {
+    /// An overlay, or a copy where the machine gives none.
+    #[default]
+    Auto,
+    /// An overlay by the new mount calls.
+    OverlayNewApi,
+    /// An overlay by `mount(2)`.
+    OverlayClassic,
+    /// A copy.
+    Copy,
+}
+
+/// A root that grows wave by wave.
+#[derive(Debug)]
+pub(crate) struct Ground<'a> {
+    lease: &'a Lease,
+    privilege: &'a Privilege,
+    via: Option<OverlayVia>,
+    owners: Owners,
+    marks: Marks,
+    threads: usize,
+    tree: Tree,
+    /// The topmost first; empty before the first wave, and always where copies are made.
+    lowers: Vec<PathBuf>,
+    skipped: Vec<Skipped>,
+}
+
+impl<'a> Ground<'a> {
+    /// An empty root.
+    pub(crate) fn new(lease: &'a Lease, privilege: &'a Privilege, kind: RootKind) -> Result<Self, RootError> {
+        let SnapshotOptions { owners, marks, threads, .. } = SnapshotOptions::of(privilege);
+        let tree = Tree::new();
+        let mut ground =
+            Self { lease, privilege, via: None, owners, marks, threads, tree, lowers: Vec::new(), skipped: Vec::new() };
+        ground.via = match kind {
+            RootKind::OverlayNewApi => Some(OverlayVia::NewApi),
+            RootKind::OverlayClassic => Some(OverlayVia::Classic),
+            RootKind::Copy => None,
+            RootKind::Auto => {
+                let probed = probe_overlay(&ground.directory()?, privilege.is_rootless(), OverlayVia::Auto);
+                match probed.map_err(RootError::Run)? {
+                    None => Some(OverlayVia::Auto),
+                    Some(reason) => {
+                        tracing::debug!(reason, "no overlay can be had here; scripts run in a copy");
+                        None
+                    }
+                }
+            }
+        };
+        Ok(ground)
+    }
+
+    /// What the root holds.
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The tree at the end, when no session follows.
+    pub(crate) fn into_tree(self) -> Tree {
+        self.tree
+    }
+
+    /// The root holds `tree` from now on: packages were added to what it held.
+    pub(crate) fn lay(&mut self, tree: Tree, contents: &ContentSources<'_>) -> Result<(), RootError> {
+        if self.via.is_some() {
+            let path = self.directory()?;
+            let handle = open(&path)?;
+            let options = UnpackOptions { owners: self.owners.clone(), threads: self.threads };
+            let report = if self.lowers.is_empty() {
+                unpack_tree(&tree, contents, &handle, &options)
+            } else {
+                let never = &mut |_: &Content, _: &Content| Ok::<_, std::convert::Infallible>(false);
+                let delta = match bedplate_tree::diff(&self.tree, &tree, never) {
+                    Ok(difference) => difference.delta,
+                    Err(never) => match never {},
+                };
+                unpack_delta(&delta, &self.tree, contents, &handle, self.marks, &options)
+            };
+            self.skipped.extend(report.map_err(RootError::Unpack)?.skipped);
+            self.lowers.insert(0, path);
+        }
+        self.tree = tree;
+        Ok(())
+    }
+
+    /// Lets `work` run commands in the root and takes over what they changed.
+    pub(crate) fn work<T, E: From<RootError>>(
+        &mut self,
+        config: &RuntimeConfig,
+        contents: &mut ContentSources<'_>,
+        work: impl FnOnce(&mut Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let owners = if matches!(self.owners, Owners::One) { DiskOwners::One } else { DiskOwners::AsIs };
+        let Some(via) = self.via else { return self.work_in_copy(config, contents, owners, work) };
+        let (upper, workdir) = (self.directory()?, self.directory()?);
+        prepare_upper(&open(&upper)?, &self.tree).map_err(RootError::Changes)?;
+        let root = RunRoot::Overlay { lowers: self.lowers.clone(), upper: upper.clone(), work: workdir, via };
+        let mut session = Session::start(&root, config, self.privilege).map_err(RootError::Run)?;
+        let done = work(&mut session);
+        let placeholders = placeholders(&session.finish().map_err(RootError::Run)?)?;
+        let done = done?;
+        let prepared = Prepared { owners, placeholders: &placeholders, skipped: &self.skipped, parted: false };
+        let found = read_upper(Root::from_handle(open(&upper)?), &self.tree, contents, self.marks, &prepared)
+            .map_err(RootError::Changes)?;
+        self.absorb(&found.delta)?;
+        self.lowers.insert(0, upper);
+        Ok(done)
+    }
+
+    fn work_in_copy<T, E: From<RootError>>(
+        &mut self,
+        config: &RuntimeConfig,
+        contents: &mut ContentSources<'_>,
+        owners: DiskOwners,
+        work: impl FnOnce(&mut Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let path = self.directory()?;
+        let handle = open(&path)?;
+        let options = UnpackOptions { owners: self.owners.clone(), threads: self.threads };
+        let report = unpack_tree(&self.tree, &*contents, &handle, &options).map_err(RootError::Unpack)?;
+        let recorded = record(&Root::from_handle(open(&path)?)).map_err(RootError::Changes)?;
+        let root = RunRoot::Directory { path: path.clone() };
+        let mut session = Session::start(&root, config, self.privilege).map_err(RootError::Run)?;
+        let done = work(&mut session);
+        let placeholders = placeholders(&session.finish().map_err(RootError::Run)?)?;
+        let done = done?;
+        let prepared = Prepared { owners, placeholders: &placeholders, skipped: &report.skipped, parted: false };
+        let found = compare(Root::from_handle(open(&path)?), &self.tree, &recorded, contents, &prepared)
+            .map_err(RootError::Changes)?;
+        self.absorb(&found.delta)?;
+        Ok(done)
+    }
+
+    fn absorb(&mut self, delta: &bedplate_tree::Delta) -> Result<(), RootError> {
+        self.tree.apply(delta).map(drop).map_err(RootError::Absorb)
+    }
+
+    fn directory(&self) -> Result<PathBuf, RootError> {
+        let path = self.lease.scratch();
+        fs::create_dir(&path).map_err(|source| RootError::Make { path: path.clone(), source })?;
+        Ok(path)
+    }
+}
+
+fn open(path: &std::path::Path) -> Result<Handle, RootError> {
+    Handle::open(path).map_err(|source| RootError::Open { path: path.to_owned(), source })
+}
+
+fn placeholders(mount_points: &[MountPoint]) -> Result<Vec<TreePath>, RootError> {
+    let parse = |point: &MountPoint| {
+        TreePath::parse(point.path.as_bytes())
+            .map_err(|source| RootError::MountPoint { path: point.path.clone(), source })
+    };
+    mount_points.iter().map(parse).collect()
+}
