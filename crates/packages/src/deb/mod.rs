@@ -5,6 +5,7 @@
 //!                                                                    └──────▶ dpkg database
 //! ```
 
+pub mod aptconf;
 pub mod compose;
 pub mod control;
 pub mod crude;
@@ -17,5 +18,6 @@ pub mod relation;
 pub mod release;
 pub mod select;
 pub mod solve;
+pub mod sources;
 pub mod version;
 pub mod wish;
