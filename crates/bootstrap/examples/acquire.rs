@@ -47,7 +47,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         for index in &source.indexes {
             let start = Instant::now();
             let packages = PackagesIndex::parse(&index.bytes)?;
-            println!("  {} {} {}: {} in {:?}", index.component, index.architecture, index.digest, packages.packages().len(), start.elapsed());
+            println!(
+                "  {} {} {}: {} in {:?}",
+                index.component,
+                index.architecture,
+                index.digest,
+                packages.packages().len(),
+                start.elapsed()
+            );
             for package in packages.packages() {
                 if names.iter().any(|name| name == package.name) {
                     wanted.push(Wanted::of(package, source)?);

@@ -29,6 +29,7 @@ pub use error::{AcquireError, Kind};
 pub use host::{Host, HostError, HostFile};
 pub use observe::{Event, Notice, Observer, Quiet, Stage};
 pub use open::{open, open_plan};
+pub(crate) use packages::below;
 pub use packages::{Fetched, Wanted, fetch, fetch_each};
 pub use plan::{ArchiveChoice, Plan, PlannedSource, plan};
 
