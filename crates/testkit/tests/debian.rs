@@ -1,6 +1,7 @@
 //! Generated archives before their judges: apt, debootstrap and mmdebstrap.
 #![forbid(unsafe_code)]
 
+use bedplate_testkit::debian::corners::{self, Corner};
 use bedplate_testkit::debian::{Deb, EPOCH, Extent, Listing, Repository, Signer, SigningKey, Suite, World};
 use bedplate_testkit::{Http, needs, oracle, privilege, skip};
 use std::path::Path;
@@ -179,4 +180,29 @@ fn debootstrap_bootstraps_the_world() {
     let (good, said) = run(command);
     assert!(good, "{said}");
     check_root(&root);
+}
+
+#[test]
+fn dpkg_makes_of_the_corners_what_they_expect() {
+    const TEST: &str = "testkit::dpkg_makes_of_the_corners_what_they_expect";
+    needs!(TEST, privilege::is_root() && oracle::find("mmdebstrap").is_some(), "no root or no mmdebstrap");
+    let Some((key, mut repository)) = bootable(TEST, Extent::Essential) else { return };
+    let corners = corners::all();
+    let names: Vec<&str> = corners.iter().flat_map(Corner::names).collect();
+    let packages = corners.iter().flat_map(|corner| &corner.packages).map(Listing::from);
+    repository.suites[0].packages.extend(packages);
+    let http = Http::start();
+    let url = repository.render().serve(&http, "/debian");
+    let folder = tempfile::tempdir().unwrap();
+    let keyring = folder.path().join("keyring.gpg");
+    std::fs::write(&keyring, key.public()).unwrap();
+    let archive = folder.path().join("root.tar");
+    let mut command = oracle::command("mmdebstrap");
+    command.args(["--mode=root", "--variant=essential", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"]);
+    command.arg(format!("--include={}", names.join(","))).arg("bookworm").arg(&archive);
+    command.arg(format!("deb [signed-by={}] {url} bookworm main", keyring.display()));
+    let (good, said) = run(command);
+    assert!(good, "{said}");
+    let differences: Vec<String> = corners.iter().flat_map(|corner| corners::judge(corner, &archive)).collect();
+    assert!(differences.is_empty(), "{}\n{said}", differences.join("\n"));
 }

@@ -11,7 +11,10 @@
 //! writer of this crate, the signatures are made packet by packet, and `apt`, `gpgv` and `dpkg` judge both in tests.
 
 pub mod archive;
+pub mod attack;
+pub mod corners;
 pub mod deb;
+pub mod era;
 pub mod hash;
 pub mod sign;
 pub mod world;
@@ -20,6 +23,9 @@ pub mod world;
 pub const EPOCH: u64 = 1_700_000_000;
 
 pub use archive::{AllPackages, Listing, Repository, Site, Suite};
+pub use attack::{Attack, Launched};
+pub use corners::Corner;
 pub use deb::{Built, Deb, Packing};
+pub use era::{Archives, Era, Rendered};
 pub use sign::{Signer, SigningKey};
 pub use world::{Extent, Layout, Wanted, World};
