@@ -36,6 +36,7 @@ pub mod disk;
 pub mod elf;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod gnu_tar;
 pub mod hazards;
 pub mod image;
 pub mod instruction;
@@ -50,6 +51,7 @@ pub use compare::{Recorded, compare, record};
 pub use config_edit::{Command, ConfigChange, ConfigEditor};
 pub use contents::{ContentError, ContentReader, ContentSources, Contents, Place, Stamp, Stamps};
 pub use disk::{DiskOwners, Prepared, ScanError};
+pub use gnu_tar::write_gnu_tar;
 pub use image::{Image, ImageError, tree_of};
 pub use layer::{LayerError, WrittenLayer, write_layer, write_tree};
 pub use overlay::Marks;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Read: v7, ustar, star, GNU (long names, base-256 numbers, sparse), PAX (`x`, `g`, sub-second times, extended
-//! attributes, GNU sparse 0.0, 0.1 and 1.0). Written: ustar, and PAX records for what ustar cannot say.
+//! attributes, GNU sparse 0.0, 0.1 and 1.0). Written: ustar, and PAX records for what ustar cannot say; and, where the bytes
+//! of GNU tar are promised, its own format.
 //!
 //! Where the readings of archivers differ:
 //!
@@ -27,6 +28,7 @@
 //! | `SCHILY.acl.*` (ACLs as text), SELinux labels in `RHT.*` | ignored | Docker the same |
 
 mod error;
+mod gnu;
 mod header;
 pub mod limits;
 pub(crate) mod pax;
@@ -36,6 +38,7 @@ mod stream;
 mod writer;
 
 pub use error::{At, TarError};
+pub use gnu::GnuWriter;
 pub use limits::Limits;
 pub use pax::PaxError;
 pub use reader::{Body, FileBody, Finished, Member, MemberKind, Reader, RootAttributes};

@@ -356,7 +356,7 @@ impl<W: Write> Writer<W> {
         self.zeros(padding(text.len() as u64))
     }
 
-    fn body(&mut self, path: &TreePath, size: u64, mut body: impl Read) -> Result<(), WriteError> {
+    pub(super) fn body(&mut self, path: &TreePath, size: u64, mut body: impl Read) -> Result<(), WriteError> {
         self.copy(path, size, size, &mut body)?;
         // One byte more tells that a file grew.
         let mut probe = [0];
@@ -391,7 +391,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    fn put(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
+    pub(super) fn put(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
         while !bytes.is_empty() {
             if self.filled == self.buffer.len() {
                 self.flush()?;
@@ -405,7 +405,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    fn zeros(&mut self, count: u64) -> Result<(), WriteError> {
+    pub(super) fn zeros(&mut self, count: u64) -> Result<(), WriteError> {
         self.put(&[0; 2 * BLOCK][..count as usize])
     }
 
@@ -422,6 +422,11 @@ impl<W: Write> Writer<W> {
     /// [`WriteError::Sink`].
     pub fn finish(mut self) -> Result<(W, u64), WriteError> {
         self.zeros(2 * BLOCK as u64)?;
+        self.end()
+    }
+
+    /// Hands over what is left; the caller has written the end of the archive.
+    pub(super) fn end(mut self) -> Result<(W, u64), WriteError> {
         self.flush()?;
         Ok((self.sink, self.flushed))
     }
@@ -433,7 +438,7 @@ fn member(path: &TreePath, name: Vec<u8>, kind: MemberKind, metadata: &Metadata,
 }
 
 /// The name of an entry in an archive: `./` for the root, a slash behind a directory.
-fn archived_name(path: &TreePath, directory: bool) -> Vec<u8> {
+pub(super) fn archived_name(path: &TreePath, directory: bool) -> Vec<u8> {
     match (path.is_root(), directory) {
         (true, _) => b"./".to_vec(),
         (false, true) => [path.as_bytes(), b"/"].concat(),
@@ -452,7 +457,7 @@ fn ustar_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     (!prefix.is_empty() && rest.len() <= NAME_FIELD).then_some((prefix, rest))
 }
 
-fn refused(path: &TreePath, reason: &'static str) -> WriteError {
+pub(super) fn refused(path: &TreePath, reason: &'static str) -> WriteError {
     WriteError::Entry { path: path.clone(), reason }
 }
 
