@@ -27,6 +27,8 @@ struct Apt {
     suite: &'static str,
     mirror: String,
     pockets: Vec<Pocket>,
+    /// One test at a time works in the folder, of whatever process.
+    _lock: fs::File,
 }
 
 struct Pocket {
@@ -69,6 +71,8 @@ impl Apt {
         ] {
             fs::create_dir_all(folder.join(sub)).map_err(|error| error.to_string())?;
         }
+        let lock = fs::File::create(folder.join("lock")).map_err(|error| error.to_string())?;
+        lock.lock().map_err(|error| error.to_string())?;
         let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
         let mut sources = String::new();
         for (uri, pocket) in [(&main, ""), (&main, "-updates"), (&security, "-security")] {
@@ -79,7 +83,7 @@ impl Apt {
         let fresh = fs::metadata(&stamp)
             .and_then(|it| it.modified())
             .is_ok_and(|time| time.elapsed().is_ok_and(|age| age < KEPT));
-        let mut apt = Apt { folder, suite, mirror: main, pockets: Vec::new() };
+        let mut apt = Apt { folder, suite, mirror: main, pockets: Vec::new(), _lock: lock };
         if !fresh {
             let output = oracle::output(apt.get(None).args(["update", "--error-on=any"]));
             if !output.status.success() {

@@ -145,8 +145,8 @@ pub fn names(universe: &Universe<'_>, request: &Request, rules: &Rules) -> Resul
     if rules.resolve {
         required = book.close(required, &unfollowed);
         base = book.close(base, &unfollowed);
+        base.retain(|name| !required.contains(name));
     }
-    base.retain(|name| !required.contains(name));
     let owned = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect();
     Ok(Names { required: owned(required), base: owned(base) })
 }
