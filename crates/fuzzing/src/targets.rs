@@ -39,6 +39,13 @@ pub const TARGETS: &[Target] = &[
     target("image_layer_apply", Shape::Tar, bedplate_image::fuzz::layer_apply),
     target("oci_documents", Shape::Text, bedplate_oci::fuzz::documents),
     target("oci_words", Shape::Text, bedplate_oci::fuzz::words),
+    target("packages_deb_aptconf", Shape::Text, bedplate_packages::fuzz::deb_aptconf),
+    target("packages_deb_control", Shape::Text, bedplate_packages::fuzz::deb_control),
+    target("packages_deb_index", Shape::Text, bedplate_packages::fuzz::deb_index),
+    target("packages_deb_relation", Shape::Text, bedplate_packages::fuzz::deb_relation),
+    target("packages_deb_release", Shape::Text, bedplate_packages::fuzz::deb_release),
+    target("packages_deb_sources", Shape::Text, bedplate_packages::fuzz::deb_sources),
+    target("packages_deb_version", Shape::Text, bedplate_packages::fuzz::deb_version),
     target("run_program", Shape::Bytes, bedplate_run::fuzz::program),
     target("run_seccomp", Shape::Text, bedplate_run::fuzz::seccomp),
     target("run_users", Shape::Text, bedplate_run::fuzz::users),
@@ -52,6 +59,9 @@ pub const TARGETS: &[Target] = &[
     target("sys_mountinfo", Shape::Text, bedplate_sys::fuzz::mountinfo),
     target("template_table", Shape::Text, bedplate_template::fuzz::table),
     target("template_template", Shape::Text, bedplate_template::fuzz::template),
+    target("trust_cleartext", Shape::Text, bedplate_trust::fuzz::cleartext),
+    target("trust_detached", Shape::Bytes, bedplate_trust::fuzz::detached),
+    target("trust_keyring", Shape::Bytes, bedplate_trust::fuzz::keyring),
 ];
 
 const fn target(name: &'static str, shape: Shape, run: fn(&[u8])) -> Target {

@@ -5,3 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod deb;
+#[doc(hidden)]
+pub mod fuzz;

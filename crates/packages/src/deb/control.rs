@@ -406,7 +406,7 @@ pub fn print_field(out: &mut String, name: &str, value: &str) {
     // Writing into a String cannot fail.
     let _ = if first.is_empty() { writeln!(out, "{name}:") } else { writeln!(out, "{name}: {first}") };
     for line in lines {
-        let line = line.trim_end();
+        let line = line.trim_ascii_end();
         let _ = match line {
             "" => writeln!(out, " ."),
             _ if line.starts_with([' ', '\t']) => writeln!(out, "{line}"),
@@ -501,6 +501,14 @@ mod tests {
             paragraph.require("Version").unwrap_err().to_string(),
             "line 1: the paragraph has no field \"Version\""
         );
+    }
+
+    #[test]
+    fn what_is_no_blank_of_ascii_stays_when_printed() {
+        let mut text = String::new();
+        print_field(&mut text, "A", "b\u{b}\nc\u{b}\n\u{a0}");
+        let lines: Vec<_> = one(&text).field("A").unwrap().lines().collect();
+        assert_eq!(lines, ["b\u{b}".as_bytes(), "c\u{b}".as_bytes(), "\u{a0}".as_bytes()]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod aptconf;
+pub mod arch;
 pub mod compose;
 pub mod control;
 pub mod crude;

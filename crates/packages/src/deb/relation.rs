@@ -440,7 +440,12 @@ impl<'a> Scan<'a> {
         let inside = self.rest().get(open.len_utf8()..).unwrap_or_default();
         let Some(length) = inside.find(close) else { return Err(RelationError::Unclosed { column, open }) };
         self.at += open.len_utf8() + length + close.len_utf8();
-        Ok((inside.get(..length).unwrap_or_default(), column + open.len_utf8()))
+        let inside = inside.get(..length).unwrap_or_default();
+        // What opens again inside was not closed before. A version may be wanted to be less: `(<< 1)`.
+        if inside.contains(open) {
+            return Err(RelationError::Unclosed { column, open });
+        }
+        Ok((inside, column + open.len_utf8()))
     }
 
     fn version(&mut self) -> Result<(Operator, DebVersion<'a>), RelationError> {
@@ -506,6 +511,8 @@ mod tests {
             ("a (= 1", "column 3: '(' is not closed"),
             ("a [x", "column 3: '[' is not closed"),
             ("a <x", "column 3: '<' is not closed"),
+            ("a <<x> <y>", "column 3: '<' is not closed"),
+            ("a [b [c]", "column 3: '[' is not closed"),
             ("a (== 1)", "column 4: expected <<, <=, =, >= or >>, found \"== 1\""),
             ("a ( 1)", "column 5: expected <<, <=, =, >= or >>, found \"1\""),
             ("a, b (>= 1 2)", "column 10: version \"1 2\": unexpected ' '"),

@@ -242,7 +242,13 @@ impl Source {
     fn set(&mut self, name: &str, words: Vec<String>, line: usize) -> Result<(), SourcesError> {
         match name.to_ascii_lowercase().as_str() {
             "architectures" => self.architectures = words,
-            "signed-by" => self.signed_by = (!words.is_empty()).then_some(SignedBy::Keys(words)),
+            "signed-by" => {
+                if let Some(bad) = words.iter().find(|word| !is_key(word)) {
+                    let expected = "paths of keyrings or fingerprints";
+                    return Err(SourcesError::Value { line, option: "Signed-By", found: capped(bad), expected });
+                }
+                self.signed_by = (!words.is_empty()).then_some(SignedBy::Keys(words));
+            }
             "trusted" => self.trusted = Some(flag(&words, "Trusted", line)?),
             "check-valid-until" => self.check_valid_until = Some(flag(&words, "Check-Valid-Until", line)?),
             "by-hash" => {
@@ -330,6 +336,12 @@ pub fn truth(word: &str) -> Option<bool> {
 
 fn yes_or_no(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
+}
+
+/// Tells whether a word is an absolute path or a fingerprint, perhaps with the `!` that excludes subkeys.
+fn is_key(word: &str) -> bool {
+    let digits = word.strip_suffix('!').unwrap_or(word);
+    word.starts_with('/') || (16..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn has_scheme(uri: &str) -> bool {

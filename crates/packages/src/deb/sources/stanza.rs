@@ -6,6 +6,9 @@ use crate::deb::control::{Paragraph, Paragraphs, blank_comments, print_field};
 /// How an armoured key begins.
 const ARMOUR: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
+/// What separates paths and fingerprints.
+const SEPARATORS: [char; 6] = [' ', '\t', '\n', '\r', '\x0c', ','];
+
 /// Reads a `.sources` file. A line that begins with `#` is a comment.
 ///
 /// # Errors
@@ -33,13 +36,14 @@ fn parse_paragraph(paragraph: &Paragraph<'_>) -> Result<Source, SourcesError> {
             "suites" => source.suites = words(),
             "components" => source.components = words(),
             "enabled" => source.enabled = flag(&words(), "Enabled", field.line())?,
-            "signed-by" if text.starts_with(ARMOUR) => {
-                let lines = text.lines().map(str::trim_ascii).filter(|line| !line.is_empty());
+            "signed-by" if text.trim_start_matches(SEPARATORS).starts_with(ARMOUR) => {
+                let lines =
+                    text.trim_start_matches(SEPARATORS).lines().map(str::trim_ascii).filter(|line| !line.is_empty());
                 let key: Vec<&str> = lines.map(|line| if line == "." { "" } else { line }).collect();
                 source.signed_by = Some(SignedBy::Embedded(key.join("\n") + "\n"));
             }
             "signed-by" => {
-                let words = text.split([' ', '\t', '\n', '\r', ',']).filter(|word| !word.is_empty());
+                let words = text.split(SEPARATORS).filter(|word| !word.is_empty());
                 source.set(&name, words.map(str::to_owned).collect(), field.line())?;
             }
             _ => source.set(&name, words(), field.line())?,

@@ -60,6 +60,10 @@ fn lines_rejected() {
         ("deb [trusted] http://h/d sid main", "line 1: options: expected [ NAME=VALUE ... ], found \"trusted\""),
         ("deb [trusted=maybe] http://h/d sid main", "line 1: Trusted is \"maybe\", expected yes or no"),
         ("deb [by-hash=so] http://h/d sid main", "line 1: By-Hash is \"so\", expected yes, no or force"),
+        (
+            "deb [signed-by=k.gpg] http://h/d sid main",
+            "line 1: Signed-By is \"k.gpg\", expected paths of keyrings or fingerprints",
+        ),
         ("deb http://h/d # sid main", "line 1: the source has no suite"),
     ];
     for (line, message) in cases {
@@ -185,7 +189,7 @@ prop_compose! {
         components in some_words(1),
         enabled in any::<bool>(),
         architectures in some_words(0),
-        keys in prop::option::of(some_words(1)),
+        keys in prop::option::of(prop::collection::vec("/[a-z.]{1,8}|[0-9A-F]{40}!?", 1..4)),
         embedded in prop::option::of("[A-Za-z0-9+/]{1,64}"),
         (trusted, check_valid_until) in any::<(Option<bool>, Option<bool>)>(),
         by_hash in prop::option::of(prop::sample::select(vec![ByHash::Yes, ByHash::No, ByHash::Force])),
