@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bedplate_fetch::{FetchError, UrlError};
 use bedplate_oci::Digest;
 use bedplate_packages::deb::release::ReleaseError;
+use bedplate_packages::deb::sources::SourcesError;
 use bedplate_store::StoreError;
 use bedplate_trust::{KeyringError, TrustError};
 use thiserror::Error;
@@ -52,19 +53,26 @@ pub enum AcquireError {
         architecture: String,
     },
     /// The address of an archive is none.
-    #[error("archive {text:?}")]
+    #[error("archive cannot be asked")]
     Url {
-        /// The address.
-        text: String,
-        /// What is wrong with it.
+        /// Which, without its secrets, and what is wrong with it.
         #[source]
         source: UrlError,
     },
-    /// This build cannot do it.
-    #[error("{what}: not supported")]
-    Unsupported {
-        /// What was asked for.
-        what: String,
+    /// A package source that the user wrote down is none.
+    #[error("package source {text:?} cannot be understood")]
+    Source {
+        /// What was written, capped.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: SourcesError,
+    },
+    /// Every pocket was left out.
+    #[error("no source of packages is left of {suite}")]
+    NoSource {
+        /// The suite.
+        suite: String,
     },
     /// A download failed.
     #[error("cannot fetch {what}")]
@@ -312,8 +320,8 @@ impl AcquireError {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Source { .. } | Self::NoSource { .. } => Kind::User,
             Self::Resolve { .. } | Self::NoPocket { .. } | Self::NoArchive { .. } | Self::Url { .. } => Kind::User,
-            Self::Unsupported { .. } => Kind::Internal,
             Self::Fetch { source, .. } if source.is_input_error() => Kind::Input,
             Self::Fetch { source, .. } if source.is_network_error() => Kind::Environment,
             Self::Fetch { .. } => Kind::User,

@@ -13,6 +13,7 @@
 
 mod error;
 mod host;
+mod host_sources;
 mod indexes;
 mod keys;
 mod observe;

@@ -81,6 +81,13 @@ pub enum Notice {
         /// The file that names it.
         file: String,
     },
+    /// A configuration file of the host's apt was passed over.
+    HostFile {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
     /// The host's apt is set to ignore `Valid-Until`.
     HostIgnoresValidUntil {
         /// The file that says so.
@@ -125,6 +132,7 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HostSources { url, file } => write!(f, "using {url}, as this host's {file} does"),
+            Self::HostFile { file, reason } => write!(f, "ignoring this host's {file}: {reason}"),
             Self::HostIgnoresValidUntil { file } => {
                 write!(f, "not checking Valid-Until, as this host's {file} says")
             }

@@ -82,7 +82,7 @@ pub(crate) fn below(path: &str) -> Option<String> {
 pub(crate) fn address(mirror: &Url, path: &str) -> Result<Url, AcquireError> {
     let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace(' ', "%20");
     let text = format!("{}/{path}", mirror.revealed().trim_end_matches('/'));
-    Url::parse(&text).map_err(|source| AcquireError::Url { text: mirror.to_string(), source })
+    Url::parse(&text).map_err(|source| AcquireError::Url { source })
 }
 
 /// Packages in the cache; they stay there while this value lives.

@@ -34,7 +34,7 @@ pub struct Distribution {
     pub ended_keyrings: Vec<String>,
     /// The package of the distribution that holds its keyrings.
     pub keyring_package: String,
-    /// The keyring inside of an image that signs its package sources: an absolute path.
+    /// The keyring inside of an image that its package sources name, unless the suite has another one: an absolute path.
     pub image_keyring: String,
     /// Pockets that an ordinary mirror of the main archive holds, too.
     pub mirrored: Vec<Pocket>,
@@ -129,6 +129,8 @@ pub struct Suite {
     pub merged_usr: MergedUsr,
     /// Tells whether package sources of its images are written in deb822 form.
     pub deb822_sources: bool,
+    /// The keyring inside of an image that its package sources name: an absolute path.
+    pub image_keyring: String,
     /// What the steps of a bootstrap must know.
     pub quirks: Vec<Quirk>,
     /// Pockets that are taken when none is asked for.
@@ -251,6 +253,7 @@ struct FileSuite {
     rolling: bool,
     merged_usr: MergedUsr,
     sources: Sources,
+    image_keyring: Option<String>,
     #[serde(default)]
     quirks: Vec<Quirk>,
     pockets: Option<Vec<Pocket>>,
@@ -419,6 +422,7 @@ impl FileSuite {
             rolling: self.rolling,
             merged_usr: self.merged_usr,
             deb822_sources: matches!(self.sources, Sources::Deb822),
+            image_keyring: self.image_keyring.as_ref().unwrap_or(&file.image_keyring).clone(),
             quirks: self.quirks.clone(),
             pockets,
             optional: self.optional.clone(),
