@@ -111,12 +111,12 @@ fn detached_signatures_come_in_many_forms() {
         (
             "a certificate",
             a.certificate(),
-            "malformed signed document: signature packets: a Public Key Packet packet where only signatures may stand",
+            "malformed signed document: signature packets: a Public-Key Packet packet where only signatures may stand",
         ),
         (
             "an armoured certificate",
             armoured("SIGNATURE", &a.certificate()),
-            "malformed signed document: signature packets: a Public Key Packet packet where only signatures may stand",
+            "malformed signed document: signature packets: a Public-Key Packet packet where only signatures may stand",
         ),
         (
             "a literal with a signature",
