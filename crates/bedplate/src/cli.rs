@@ -41,6 +41,8 @@ pub(crate) struct Global {
 /// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a base image from a distribution's signed archive
+    Bootstrap(Box<commands::bootstrap::Args>),
     /// Make an image from a tar archive, a directory or a URL
     Import(commands::import::Args),
     /// Build an image from a Dockerfile
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Images(commands::images::Args),
     /// Show all that is known of images or containers
     Inspect(commands::inspect::Args),
+    /// List the packages of an image or container
+    Packages(commands::packages::Args),
     /// Show the steps that made an image
     History(commands::history::Args),
     /// Give an image another name

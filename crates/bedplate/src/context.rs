@@ -123,6 +123,12 @@ impl Context {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
 
+    /// The wall clock in seconds since 1970: what signatures and indexes are judged by, and nothing in an image.
+    pub(crate) fn seconds(&self) -> i64 {
+        let since = self.now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
     /// `SOURCE_DATE_EPOCH` as the bound of times in a new image.
     pub(crate) fn epoch(&self) -> Option<Timestamp> {
         self.source_date_epoch.map(Timestamp::from_seconds)

@@ -185,6 +185,7 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
             || error.downcast_ref::<FetchError>().is_some_and(FetchError::is_input_error)
             || error.is::<bedplate_oci::JsonError>()
             || error.is::<bedplate_archive::tar::TarError>()
+            || error.is::<bedplate_packages::deb::dpkg::status::StatusError>()
         {
             kind = Kind::Input;
         } else if error.downcast_ref::<FetchError>().is_some_and(FetchError::is_network_error) {

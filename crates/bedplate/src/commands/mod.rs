@@ -1,5 +1,6 @@
 //! One module a command: its arguments, and what it does.
 
+pub(crate) mod bootstrap;
 pub(crate) mod build;
 pub(crate) mod completion;
 pub(crate) mod cp;
@@ -14,6 +15,7 @@ pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod load;
+pub(crate) mod packages;
 pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod rm;
@@ -34,10 +36,12 @@ use crate::failure::Failure;
 /// What the command says.
 pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
     match command {
+        Command::Bootstrap(args) => bootstrap::run(*args, context),
         Command::Import(args) => import::run(args, context),
         Command::Build(args) => build::run(args, context),
         Command::Run(args) => run::run(*args, context),
         Command::Inspect(args) => inspect::run(args, context),
+        Command::Packages(args) => packages::run(args, context),
         Command::History(args) => history::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Cp(args) => cp::run(args, context),

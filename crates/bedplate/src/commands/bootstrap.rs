@@ -1,0 +1,99 @@
+//! `bedplate bootstrap`: a distribution's signed archive becomes an image, or an archive, or a directory.
+
+mod arguments;
+mod show;
+mod sink;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use bedplate_bootstrap::acquire::{Context as AcquireContext, Host};
+use bedplate_bootstrap::request::{Request, Variant};
+use bedplate_bootstrap::{Settings, Workshop, resolve};
+use bedplate_oci::Reference;
+use bedplate_sys::userns::{Sources, become_root};
+
+pub(crate) use arguments::Args;
+
+use crate::context::Context;
+use crate::failure::{Failure, Kind};
+
+/// Bootstraps; prints the image ID, or the packages.
+pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
+    let names = args.tag.iter().map(|name| Reference::parse(name)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(name) = names.iter().find(|name| name.digest().is_some()) {
+        return Err(Failure::new(
+            Kind::User,
+            format!("cannot name an image {name}: a name with a digest is given by what it names"),
+        ));
+    }
+    let request = args.request()?;
+    let output = args.output.as_deref().map(sink::Sink::parse).transpose()?;
+    let only_list = args.print_debs || args.download_only;
+    // While there is one thread, and before any file of the store is opened: what scripts own belongs to other users.
+    // Packages that are only unpacked into an archive need no rights at all.
+    let needs_root =
+        !only_list && (request.variant != Variant::Extract || output.as_ref().is_some_and(sink::Sink::owns));
+    let privilege = if needs_root { Some(become_root(&Sources::default())?) } else { None };
+    let store = context.store()?;
+    let lease = store.lease()?;
+    let fetcher = context.fetcher()?;
+    let host = Host::read(Path::new("/"))?;
+    let shown = show::Shown::new(context, args.progress, args.quiet);
+    let observer = bedplate_bootstrap::acquire::Quiet;
+    let acquiring = AcquireContext {
+        store: &store,
+        fetcher: &fetcher,
+        now: context.seconds(),
+        host: &host,
+        offline: args.offline,
+        observer: &observer,
+    };
+    let resolved = resolve(&request, &acquiring, &shown)?;
+    if args.print_debs {
+        return print_debs(&request, &resolved);
+    }
+    let settings = Settings {
+        lease: &lease,
+        privilege: privilege.as_ref(),
+        root: args.root_kind.into(),
+        jobs: args.jobs.unwrap_or_else(|| bedplate_sys::kernel::processors().min(MAX_JOBS)),
+        source_date_epoch: context.source_date_epoch,
+        observer: &shown,
+    };
+    let workshop = Workshop::open(&resolved, &request, &acquiring, &settings)?;
+    if args.download_only {
+        return Ok(0);
+    }
+    let built = workshop.build(&resolved, &request, &settings)?;
+    shown.writing();
+    let about = sink::about(&resolved, &request, &built)?;
+    match output {
+        Some(output) => {
+            output.write(&built, &about, &lease, &names, context)?;
+            shown.finish();
+        }
+        None => {
+            let image = bedplate_bootstrap::store_image(&lease, &built.tree, &built.contents, &about, &names)?;
+            shown.finish();
+            writeln!(io::stdout(), "{}", image.id())?;
+        }
+    }
+    Ok(0)
+}
+
+/// Threads that decode at most when nobody says: each holds a decoder's window of up to 64 MiB.
+const MAX_JOBS: usize = 8;
+
+/// Prints the names of the packages: with debootstrap's rules in its order, on one line as it does.
+fn print_debs(request: &Request, resolved: &bedplate_bootstrap::Resolved) -> Result<u8, Failure> {
+    let choice = &resolved.choice;
+    let names: Vec<&str> = match request.resolver {
+        bedplate_bootstrap::request::Resolver::Debootstrap => choice.debootstrap.iter().map(String::as_str).collect(),
+        bedplate_bootstrap::request::Resolver::Apt => {
+            choice.packages.iter().map(|package| package.name.as_str()).collect()
+        }
+    };
+    writeln!(io::stdout(), "{}", names.join(" "))?;
+    Ok(0)
+}

@@ -1,0 +1,228 @@
+//! The flags of `bootstrap`.
+
+use std::path::PathBuf;
+
+use bedplate_bootstrap::RootKind;
+use bedplate_bootstrap::distribution::{Distribution, Pocket};
+use bedplate_bootstrap::finish::Style;
+use bedplate_bootstrap::request::{Mirror, PathRule, Request, Resolver, Step, Variant};
+
+use crate::failure::{Failure, Kind};
+
+/// Arguments of `bootstrap`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A suite is named as people do: trixie, debian:13, ubuntu:focal, ubuntu:20.04, stable. Everything is verified against \
+the archive's signature before it is used. The same packages give the same image: on any machine, at any time, for \
+any user.
+
+Examples:
+  bedplate bootstrap debian:trixie -t trixie
+  bedplate bootstrap bookworm --slim --include ca-certificates,curl -t base
+  bedplate bootstrap trixie -o rootfs.tar.xz")]
+pub(crate) struct Args {
+    /// Name the image; may be given more than once
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    pub(super) tag: Vec<String>,
+    /// Write the root here and not as an image into the store: DIR/, FILE.tar, FILE.tar.gz, FILE.tar.xz, FILE.tar.zst,
+    /// - for a tar on standard output
+    #[arg(short, long, value_name = "PLACE")]
+    pub(super) output: Option<String>,
+    /// Begin with this set of packages: extract, custom, essential, apt, required (minbase), buildd, important
+    /// (debootstrap, -), standard
+    #[arg(long, value_name = "SET", default_value = "required")]
+    pub(super) variant: String,
+    /// Add packages: names, name=version, name/suite, apt patterns
+    #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',')]
+    pub(super) include: Vec<String>,
+    /// Leave packages out
+    #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',')]
+    pub(super) exclude: Vec<String>,
+    /// Follow Recommends, too
+    #[arg(long)]
+    pub(super) recommends: bool,
+    /// Take packages from these components [default: the distribution's]
+    #[arg(long, value_name = "COMPONENT,...", value_delimiter = ',')]
+    pub(super) components: Vec<String>,
+    /// Take packages from these pockets: release, updates, security, backports [default: all but backports]
+    #[arg(long, value_name = "POCKET,...", value_delimiter = ',')]
+    pub(super) pockets: Vec<String>,
+    /// Take packages for this architecture, in Debian's words [default: the machine's]
+    #[arg(long, value_name = "ARCH")]
+    pub(super) arch: Option<String>,
+    /// Ask this archive; may be given more than once, and for one pocket: security=URL [default: as this host's apt,
+    /// where it is the same distribution, else the distribution's own]
+    #[arg(long, value_name = "[POCKET=]URL")]
+    pub(super) mirror: Vec<String>,
+    /// Let the image's own package sources name this archive [default: the one that was asked]
+    #[arg(long, value_name = "[POCKET=]URL")]
+    pub(super) image_mirror: Vec<String>,
+    /// Add a package source, as a line of sources.list
+    #[arg(long, value_name = "LINE")]
+    pub(super) source: Vec<String>,
+    /// Verify signatures by this keyring and no other; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(super) keyring: Vec<PathBuf>,
+    /// Take this archive without a signature
+    #[arg(long, value_name = "URL")]
+    pub(super) allow_unsigned: Vec<String>,
+    /// Take every archive without a signature
+    #[arg(long)]
+    pub(super) no_check_gpg: bool,
+    /// Refuse indexes past their date, or do not [default: as this host's apt]
+    #[arg(long, value_name = "yes|no", value_parser = yes_or_no)]
+    pub(super) check_valid_until: Option<bool>,
+    /// Take indexes that are older than those seen before
+    #[arg(long)]
+    pub(super) allow_downgrade: bool,
+    /// Choose packages by the rules of apt or debootstrap
+    #[arg(long, value_name = "apt|debootstrap", default_value = "apt")]
+    pub(super) resolver: String,
+    /// Make this kind of image: docker, debuerreotype, mkimage-debootstrap, plain
+    #[arg(long, value_name = "STYLE", default_value = "docker")]
+    pub(super) style: String,
+    /// Leave out documentation, translations and manual pages
+    #[arg(long)]
+    pub(super) slim: bool,
+    /// Leave out files that match, as dpkg's option of that name
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) path_exclude: Vec<String>,
+    /// Keep files that match after all
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) path_include: Vec<String>,
+    /// Make /bin, /lib and /sbin links into /usr [default: as the suite has it]
+    #[arg(long, conflicts_with = "no_merged_usr")]
+    pub(super) merged_usr: bool,
+    /// Keep /bin, /lib and /sbin directories of their own
+    #[arg(long)]
+    pub(super) no_merged_usr: bool,
+    /// Copy a file or directory of this machine into the root
+    #[arg(long, value_name = "SOURCE:DESTINATION")]
+    pub(super) copy_in: Vec<String>,
+    /// Run a shell command in the root when all packages are configured, without a network
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) run: Vec<String>,
+    /// Let the commands of --run use the network
+    #[arg(long)]
+    pub(super) run_network: bool,
+    /// Read the distribution's archives, suites and defaults from this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) distribution: Option<PathBuf>,
+    /// Take everything from what was fetched before
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Only print the names of the packages
+    #[arg(long)]
+    pub(super) print_debs: bool,
+    /// Only fetch and decode the packages
+    #[arg(long)]
+    pub(super) download_only: bool,
+    /// Downloads at once from one host
+    #[arg(long, value_name = "N", default_value_t = Request::DOWNLOADS)]
+    pub(super) downloads: usize,
+    /// Threads that decode packages [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    pub(super) jobs: Option<usize>,
+    /// Show progress: auto, plain, json
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    pub(super) progress: Form,
+    /// Print nothing but errors and the image ID
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Make the root for scripts in this way
+    #[arg(long, value_name = "WAY", default_value = "auto", hide = true)]
+    pub(super) root_kind: Way,
+    /// The suite
+    #[arg(value_name = "SUITE")]
+    pub(super) suite: String,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// Bars on a terminal, lines elsewhere.
+    Auto,
+    /// Lines.
+    Plain,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Ways to make a root; a test takes each.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum Way {
+    Auto,
+    Overlay,
+    Mount,
+    Copy,
+}
+
+impl From<Way> for RootKind {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Auto => RootKind::Auto,
+            Way::Overlay => RootKind::OverlayNewApi,
+            Way::Mount => RootKind::OverlayClassic,
+            Way::Copy => RootKind::Copy,
+        }
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err("expected yes or no".to_owned()),
+    }
+}
+
+impl Args {
+    /// What is asked for.
+    pub(super) fn request(&self) -> Result<Request, Failure> {
+        let mut request = Request::new(&self.suite);
+        if let Some(path) = &self.distribution {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::from(error).context(format!("cannot read {path:?}")))?;
+            request.distribution = Some(Distribution::parse(&text)?);
+        }
+        request.architecture.clone_from(&self.arch);
+        request.variant = self.variant.parse::<Variant>()?;
+        request.resolver = self.resolver.parse::<Resolver>()?;
+        request.include.clone_from(&self.include);
+        request.exclude.clone_from(&self.exclude);
+        request.recommends = self.recommends;
+        request.components.clone_from(&self.components);
+        if !self.pockets.is_empty() {
+            request.pockets =
+                Some(self.pockets.iter().map(|name| name.parse::<Pocket>()).collect::<Result<Vec<_>, _>>()?);
+        }
+        request.mirrors = self.mirror.iter().map(|text| Mirror::parse(text)).collect();
+        request.image_mirrors = self.image_mirror.iter().map(|text| Mirror::parse(text)).collect();
+        request.extra_sources.clone_from(&self.source);
+        request.keyrings.clone_from(&self.keyring);
+        request.checks.unsigned.clone_from(&self.allow_unsigned);
+        request.checks.no_signatures = self.no_check_gpg;
+        request.checks.valid_until = self.check_valid_until;
+        request.checks.allow_downgrade = self.allow_downgrade;
+        request.style = self.style.parse::<Style>()?;
+        request.slim = self.slim;
+        request.paths = (self.path_exclude.iter().cloned().map(PathRule::Exclude))
+            .chain(self.path_include.iter().cloned().map(PathRule::Include))
+            .collect();
+        request.merged_usr = match (self.merged_usr, self.no_merged_usr) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        };
+        for text in &self.copy_in {
+            let Some((source, destination)) = text.rsplit_once(':').filter(|(_, to)| to.starts_with('/')) else {
+                return Err(Failure::new(Kind::User, format!("--copy-in {text:?}: expected SOURCE:/DESTINATION")));
+            };
+            request.steps.push(Step::CopyIn { source: source.into(), destination: destination.to_owned() });
+        }
+        let network = self.run_network;
+        request.steps.extend(self.run.iter().map(|command| Step::Run { command: command.clone(), network }));
+        request.downloads = self.downloads.max(1);
+        Ok(request)
+    }
+}

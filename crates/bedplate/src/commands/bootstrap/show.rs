@@ -1,0 +1,205 @@
+//! Progress of a bootstrap: one line a phase on a terminal, plain lines elsewhere, or JSON for programs.
+
+use std::io::{self, Write as _};
+use std::sync::{Mutex, PoisonError};
+
+use bedplate_bootstrap::acquire::{self, Stage};
+use bedplate_bootstrap::{Event, Observer, Step};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::arguments::Form;
+use crate::context::Context;
+
+/// Shows what happens.
+pub(super) struct Shown<'a> {
+    context: &'a Context,
+    manner: Manner,
+    state: Mutex<State>,
+}
+
+enum Manner {
+    Silent,
+    Bars,
+    Lines,
+    Json,
+}
+
+#[derive(Default)]
+struct State {
+    phase: &'static str,
+    bar: Option<ProgressBar>,
+    packages: usize,
+    bytes: u64,
+    decoded: usize,
+    scripts: usize,
+    waves: usize,
+}
+
+const BYTES: &str = "{msg:12} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
+const COUNT: &str = "{msg:12} {bar:30} {pos}/{len} {prefix}";
+const SPIN: &str = "{msg:12} {prefix}";
+
+impl<'a> Shown<'a> {
+    pub(super) fn new(context: &'a Context, form: Form, quiet: bool) -> Self {
+        let manner = match form {
+            _ if quiet => Manner::Silent,
+            Form::Json => Manner::Json,
+            Form::Auto if context.stderr_is_terminal => Manner::Bars,
+            Form::Auto | Form::Plain => Manner::Lines,
+        };
+        Self { context, manner, state: Mutex::default() }
+    }
+
+    /// The image is being written.
+    pub(super) fn writing(&self) {
+        self.phase("writing", None, SPIN, String::new);
+    }
+
+    /// All is done.
+    pub(super) fn finish(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        end(&mut state);
+        if matches!(self.manner, Manner::Json) {
+            say(&json!({"phase": "done"}));
+        }
+    }
+
+    /// Begins a phase, unless it has begun.
+    fn phase(&self, name: &'static str, length: Option<u64>, template: &str, detail: impl FnOnce() -> String) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.phase == name {
+            return;
+        }
+        end(&mut state);
+        state.phase = name;
+        match self.manner {
+            Manner::Silent => {}
+            Manner::Lines => {
+                let detail = detail();
+                let gap = if detail.is_empty() { "" } else { " " };
+                // A closed stderr is the user's choice.
+                let _ = writeln!(io::stderr(), "{name}{gap}{detail}");
+            }
+            Manner::Json => say(&json!({"phase": name, "total": length})),
+            Manner::Bars => {
+                let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(10));
+                let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+                bar.set_style(style);
+                bar.set_message(name);
+                bar.enable_steady_tick(std::time::Duration::from_millis(250));
+                state.bar = Some(bar);
+            }
+        }
+    }
+
+    fn advance(&self, by: u64, what: &str) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = &state.bar {
+            bar.inc(by);
+            if !what.is_empty() {
+                bar.set_prefix(what.to_owned());
+            }
+        }
+        if matches!(self.manner, Manner::Json) && !what.is_empty() {
+            say(&json!({"phase": state.phase, "item": what, "amount": by}));
+        }
+    }
+
+    fn remark(&self, text: &dyn std::fmt::Display) {
+        match self.manner {
+            Manner::Json => say(&json!({"warning": text.to_string()})),
+            Manner::Silent => {}
+            Manner::Bars | Manner::Lines => {
+                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                match &state.bar {
+                    Some(bar) => bar.suspend(|| self.context.warn(text)),
+                    None => self.context.warn(text),
+                }
+            }
+        }
+    }
+
+    fn acquiring(&self, event: acquire::Event<'_>) {
+        match event {
+            acquire::Event::Notice(notice) => self.remark(notice),
+            acquire::Event::Planned { stage, items, bytes, cached } => {
+                let name = match stage {
+                    Stage::Releases => "releases",
+                    Stage::Indexes => "indexes",
+                    Stage::Packages => "packages",
+                };
+                if items == 0 && cached > 0 {
+                    return;
+                }
+                let (length, template) = if bytes > 0 { (bytes, BYTES) } else { (items as u64, COUNT) };
+                let size = || match bytes {
+                    0 => format!("{items}"),
+                    _ => format!("{items} of {}", crate::format::size(bytes)),
+                };
+                self.phase(name, Some(length), template, size);
+            }
+            acquire::Event::Received { bytes, .. } => self.advance(bytes, ""),
+            acquire::Event::Done { stage: Stage::Releases, name } => self.advance(1, name),
+            acquire::Event::Done { .. } => {}
+            acquire::Event::Retrying { error, pause, .. } => {
+                self.remark(&format!("{error}; trying again in {} ms", pause.as_millis()));
+            }
+        }
+    }
+}
+
+impl Observer for Shown<'_> {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Acquire(event) => self.acquiring(event),
+            Event::Chosen { packages, bytes } => {
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                (state.packages, state.bytes) = (packages, bytes);
+            }
+            Event::Decoded { name, .. } => {
+                let (packages, first) = {
+                    let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    state.decoded += 1;
+                    (state.packages, state.decoded == 1)
+                };
+                if first {
+                    self.phase("decoding", Some(packages as u64), COUNT, || format!("{packages} packages"));
+                }
+                self.advance(1, name);
+            }
+            Event::Install(Step::Unpacked(count)) => {
+                let wave = {
+                    let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    state.waves += 1;
+                    state.waves
+                };
+                tracing::debug!(count, wave, "unpacked");
+            }
+            Event::Install(Step::Script(name)) => {
+                let packages = {
+                    let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    state.scripts += 1;
+                    state.packages
+                };
+                self.phase("configuring", Some(packages as u64), COUNT, || format!("{packages} packages"));
+                self.advance(1, name);
+            }
+            Event::Install(Step::Said(line)) => tracing::debug!(line, "script"),
+            Event::Finished(note) => tracing::debug!(%note, "finish"),
+            Event::Remark(text) => self.remark(&text),
+            _ => {}
+        }
+    }
+}
+
+fn end(state: &mut State) {
+    if let Some(bar) = state.bar.take() {
+        bar.finish_and_clear();
+    }
+}
+
+fn say(value: &serde_json::Value) {
+    // A closed stderr is the user's choice.
+    let _ = writeln!(io::stderr(), "{value}");
+}

@@ -1,0 +1,189 @@
+//! Where a bootstrapped root goes when it does not become an image of the store.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use bedplate_archive::codec::EncodeOptions;
+use bedplate_archive::{Compression, Encoder};
+use bedplate_bootstrap::request::Request;
+use bedplate_bootstrap::{About, Built, Resolved, store_image, write_archive};
+use bedplate_image::{UnpackOptions, unpack_tree};
+use bedplate_oci::{Platform, Reference};
+use bedplate_store::Lease;
+use bedplate_sys::rooted::Handle;
+use bedplate_tree::TreePath;
+
+use crate::context::Context;
+use crate::failure::{Failure, Kind};
+use crate::output;
+
+/// A place for the root.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// A tar on standard output.
+    Stdout,
+    /// A tar, compressed as its name says.
+    Archive(PathBuf, Compression),
+    /// A directory, which must be new or empty.
+    Directory(PathBuf),
+    /// An OCI image layout.
+    Layout(PathBuf),
+}
+
+impl Sink {
+    /// Reads what stands after `-o`.
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        const ENDINGS: [(&[&str], Compression); 5] = [
+            (&[".tar"], Compression::None),
+            (&[".tar.gz", ".tgz"], Compression::Gzip),
+            (&[".tar.xz", ".txz"], Compression::Xz),
+            (&[".tar.zst", ".tzst"], Compression::Zstd),
+            (&[".tar.bz2", ".tbz2"], Compression::Bzip2),
+        ];
+        if text == "-" {
+            return Ok(Self::Stdout);
+        }
+        if let Some(path) = text.strip_prefix("oci:") {
+            return Ok(Self::Layout(path.into()));
+        }
+        if text.ends_with('/') || Path::new(text).is_dir() {
+            return Ok(Self::Directory(text.into()));
+        }
+        let ending = ENDINGS.iter().find(|(names, _)| names.iter().any(|name| text.ends_with(name)));
+        match ending {
+            Some((_, compression)) => Ok(Self::Archive(text.into(), *compression)),
+            None => Err(Failure::new(Kind::User, format!("cannot tell what {text:?} is to be"))
+                .hint("end a directory with /, a file with .tar, .tar.gz, .tar.xz or .tar.zst; or write oci:DIR")),
+        }
+    }
+
+    /// Tells whether files of others are made in it, which needs rights.
+    pub(super) fn owns(&self) -> bool {
+        matches!(self, Self::Directory(_))
+    }
+
+    /// Writes the root.
+    pub(super) fn write(
+        &self,
+        built: &Built<'_>,
+        about: &About,
+        lease: &Lease,
+        names: &[Reference],
+        context: &Context,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Stdout if context.stdout_is_terminal => {
+                Err(Failure::new(Kind::User, "cowardly refusing to write a tar to a terminal")
+                    .hint("redirect standard output"))
+            }
+            Self::Stdout => {
+                let mut out = BufWriter::with_capacity(output::BUFFER, io::stdout().lock());
+                write_archive(&built.tree, &built.contents, &mut out)?;
+                Ok(out.flush()?)
+            }
+            Self::Archive(path, compression) => {
+                archive(path, *compression, built).map_err(|failure| failure.context(format!("cannot write {path:?}")))
+            }
+            Self::Directory(path) => {
+                directory(path, built).map_err(|failure| failure.context(format!("cannot fill {path:?}")))
+            }
+            Self::Layout(path) => layout(path, built, about, lease, names)
+                .map_err(|failure| failure.context(format!("cannot write the image layout {path:?}"))),
+        }
+    }
+}
+
+fn archive(path: &Path, compression: Compression, built: &Built<'_>) -> Result<(), Failure> {
+    output::to_file(path, |out| {
+        let mut encoder = Encoder::new(out, compression, EncodeOptions::default())?;
+        write_archive(&built.tree, &built.contents, &mut encoder)?;
+        encoder.finish()?;
+        Ok(())
+    })
+}
+
+fn directory(path: &Path, built: &Built<'_>) -> Result<(), Failure> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::read_dir(path)?.next().is_some() {
+                return Err(Failure::new(Kind::User, "it is not empty").hint("name a new directory"));
+            }
+        }
+        other => other?,
+    }
+    let handle = Handle::open(path)?;
+    let options = UnpackOptions { threads: bedplate_sys::kernel::processors().min(4), ..UnpackOptions::default() };
+    let report = unpack_tree(&built.tree, &built.contents, &handle, &options)?;
+    match report.skipped.first() {
+        None => Ok(()),
+        Some(skipped) => Err(Failure::new(
+            Kind::Environment,
+            format!(
+                "{} entries cannot be made as they are, {:?} among them",
+                report.skipped.len(),
+                skipped.path.to_string()
+            ),
+        )
+        .hint("run as root, or write an archive: it holds what a directory of an ordinary user cannot")),
+    }
+}
+
+fn layout(path: &Path, built: &Built<'_>, about: &About, lease: &Lease, names: &[Reference]) -> Result<(), Failure> {
+    let image = store_image(lease, &built.tree, &built.contents, about, &[])?;
+    let blobs = path.join("blobs/sha256");
+    fs::create_dir_all(&blobs)?;
+    let manifest = &image.descriptor;
+    let layers = image.layers().map(|(_, layer)| layer.digest).collect::<Vec<_>>();
+    for digest in [manifest.digest, image.id().0].iter().chain(&layers) {
+        let mut source = lease.store().open_blob(digest)?;
+        let mut target = File::create(blobs.join(digest.hex()))?;
+        io::copy(&mut source, &mut target)?;
+    }
+    let mut descriptor = serde_json::to_value(manifest)?;
+    if let (Some(name), Some(fields)) = (names.first(), descriptor.as_object_mut()) {
+        fields.insert("annotations".into(), serde_json::json!({"org.opencontainers.image.ref.name": name.to_string()}));
+    }
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [descriptor],
+    });
+    fs::write(path.join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}")?;
+    Ok(fs::write(path.join("index.json"), serde_json::to_vec(&index)?)?)
+}
+
+/// What is said of the image.
+pub(super) fn about(resolved: &Resolved, request: &Request, built: &Built<'_>) -> Result<About, Failure> {
+    let plan = &resolved.acquired.plan;
+    let platform: Platform = platform_of(&plan.architecture)
+        .ok_or_else(|| Failure::new(Kind::User, format!("no platform is known for {:?}", plan.architecture)))?;
+    let has = |name: &str| {
+        TreePath::parse(name.as_bytes()).is_ok_and(|path| matches!(built.tree.resolve(&path, true), Ok((_, Some(_)))))
+    };
+    let shell = [("bin/bash", "bash"), ("bin/sh", "sh")].into_iter().find(|(path, _)| has(path));
+    let mut variant = request.variant.to_string();
+    if request.slim {
+        variant.push_str(", slim");
+    }
+    Ok(About {
+        platform,
+        created: built.epoch,
+        distribution: plan.distribution.name.clone(),
+        suite: plan.suite.codename.clone(),
+        version: plan.suite.version.clone(),
+        variant,
+        command: shell.map(|(_, shell)| vec![shell.to_owned()]).unwrap_or_default(),
+    })
+}
+
+/// FIXME: this belongs to `bedplate_packages::deb`.
+fn platform_of(architecture: &str) -> Option<Platform> {
+    let text = match architecture {
+        "amd64" => "linux/amd64",
+        "arm64" => "linux/arm64/v8",
+        "i386" => "linux/386",
+        _ => return None,
+    };
+    text.parse().ok()
+}
