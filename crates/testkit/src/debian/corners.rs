@@ -75,8 +75,14 @@ pub fn all() -> Vec<Corner> {
 }
 
 /// A package packed with gzip, the form that every age reads.
+///
+/// The copyright is a file that no other package has: dpkg makes a package disappear when all its files are others'.
 fn deb(name: &str) -> Deb {
-    Deb::new(name, "1.0").packed(Packing::Gzip, Packing::Gzip)
+    Deb::new(name, "1.0").packed(Packing::Gzip, Packing::Gzip).file(
+        &format!("/usr/share/doc/{name}/copyright"),
+        0o644,
+        "generated\n",
+    )
 }
 
 /// Two packages ship one directory with two modes; the first unpacked one's wins. The second waits for the first.
