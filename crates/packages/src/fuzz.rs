@@ -1,10 +1,20 @@
 //! Entry points for fuzzers: bytes in, invariants asserted.
 
+use bedplate_tree::{Content, Entry, Metadata, Source as Place, TreePath};
+
 use crate::deb::aptconf::AptConfig;
+use crate::deb::compose::{ComposeOptions, Composition, PathFilter};
 use crate::deb::control::{Paragraph, Paragraphs, blank_comments, print_field};
 use crate::deb::date;
+use crate::deb::dpkg::alternatives::Alternatives;
+use crate::deb::dpkg::diversions::Diversions;
+use crate::deb::dpkg::statoverride::StatOverrides;
+use crate::deb::dpkg::{
+    DatabaseError, DatabaseOptions, Record, State, add_unpacked, admin_path, database, status, triggers,
+};
 use crate::deb::index::PackagesIndex;
 use crate::deb::package::Package;
+use crate::deb::payload::Payload;
 use crate::deb::relation::Relations;
 use crate::deb::release::{Release, is_below};
 use crate::deb::sources::{Source, parse_list, parse_sources, print_list, print_sources};
@@ -130,4 +140,104 @@ pub fn deb_aptconf(data: &[u8]) {
     if config.add(&text).is_ok() {
         assert_eq!(values(&config), once);
     }
+}
+
+/// A `.deb`: whatever is read can be kept, opened again, composed over itself, and recorded.
+pub fn deb_archive(data: &[u8]) {
+    let mut tar = Vec::new();
+    let Ok(payload) = Payload::read(data, &mut tar) else { return };
+    assert_eq!(payload.index().stream_size(), tar.len() as u64);
+    assert_eq!(Payload::decode(&payload.encode()).expect("a payload opens as it was kept"), payload);
+    compose_and_record(&payload);
+}
+
+/// A payload as it is kept.
+pub fn deb_payload(data: &[u8]) {
+    if let Ok(payload) = Payload::decode(data) {
+        let again = Payload::decode(&payload.encode()).expect("a payload opens as it was kept");
+        assert_eq!(again, payload);
+    }
+}
+
+/// A data member in a package that is whole otherwise.
+pub fn deb_data(data: &[u8]) {
+    const CONTROL: &[u8] = b"Package: fuzz\nVersion: 1\nArchitecture: all\nReplaces: fuzz\n";
+    let mut deb = b"!<arch>\n".to_vec();
+    let mut member = |name: &str, content: &[u8]| {
+        deb.extend_from_slice(
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 0, content.len()).as_bytes(),
+        );
+        deb.extend_from_slice(content);
+        deb.extend_from_slice(&b"\n"[..content.len() % 2]);
+    };
+    let mut control = bedplate_archive::Writer::new(Vec::new());
+    let files: [(&str, &[u8]); 3] =
+        [("control", CONTROL), ("conffiles", b"/etc/x\n/a\n"), ("triggers", b"interest /usr\nactivate x\n")];
+    for (name, content) in files {
+        let path = TreePath::parse(name.as_bytes()).expect("a name is a path");
+        let entry = Entry::file(Content::from_bytes(content), Metadata::default());
+        control.append(&path, &entry, content).expect("a vector takes everything");
+    }
+    member("debian-binary", b"2.0\n");
+    member("control.tar", &control.finish().expect("a vector takes everything").0);
+    member("data.tar", data);
+    deb_archive(&deb);
+}
+
+fn compose_and_record(payload: &Payload) {
+    let mut composition = Composition::new(ComposeOptions {
+        filter: PathFilter::default().exclude("/usr/share/doc/*").include("*/copyright"),
+        diversions: Diversions::parse(b"/a\n/b\n:\n").expect("whole triplets"),
+    });
+    let Ok(number) = composition.unpack(payload) else { return };
+    // A wave says what it changes: applied to what was there before, it gives what is there now.
+    let before = composition.tree().clone();
+    if let Ok((delta, _)) = composition.unpack_wave([payload]) {
+        let hidden = composition.tree().walk().any(|(path, _)| bedplate_tree::whiteout::is_reserved(&path));
+        let mut again = before;
+        if !hidden {
+            again.apply(&delta).expect("a difference can be applied");
+            assert!(again.walk().map(|(path, _)| path).eq(composition.tree().walk().map(|(path, _)| path)));
+        }
+    }
+    let record = Record { payload, state: State::Unpacked, unlisted: Some(composition.unlisted(number)) };
+    let Ok(entries) = database(&[record], &DatabaseOptions::default()) else { return };
+    let read = |path: &TreePath| {
+        let entry = entries.iter().find(|(name, _)| name == path).map(|(_, entry)| entry);
+        match entry.and_then(Entry::content).map(Content::source) {
+            Some(Place::Memory(bytes)) => Some(bytes.to_vec()),
+            _ => None,
+        }
+    };
+    let status = read(&admin_path("status")).expect("every database has a status");
+    assert_eq!(status::parse(&status).expect("what we print, we read").len(), 1);
+    let again = add_unpacked::<DatabaseError>(&mut |path| Ok(read(path)), &[record], &DatabaseOptions::default());
+    let again = again.expect("what we print, we read");
+    let same = again.into_iter().find(|(path, _)| *path == admin_path("status")).map(|(_, entry)| entry);
+    assert_eq!(same.as_ref().and_then(Entry::content), Some(&Content::from_bytes(status)));
+}
+
+/// The texts of dpkg's database: what is read is printed, and read again the same.
+pub fn dpkg_texts(data: &[u8]) {
+    if let Ok(stanzas) = status::parse(data) {
+        assert!(stanzas.iter().all(|stanza| !stanza.name.is_empty()));
+    }
+    if let Ok(diversions) = Diversions::parse(data) {
+        assert_eq!(Diversions::parse(&diversions.print()).expect("what we print, we read"), diversions);
+    }
+    if let Ok(overrides) = StatOverrides::parse(data) {
+        assert_eq!(StatOverrides::parse(&overrides.print()).expect("what we print, we read"), overrides);
+    }
+    if let Ok(group) = Alternatives::parse(data) {
+        assert_eq!(Alternatives::parse(&group.print()).expect("what we print, we read"), group);
+    }
+    if let Ok(interests) = triggers::parse_file_interests(data) {
+        let printed = triggers::print_file_interests(&interests);
+        assert_eq!(triggers::parse_file_interests(&printed).expect("what we print, we read"), interests);
+    }
+    if let Ok(interests) = triggers::parse_interests(data) {
+        let printed = triggers::print_interests(&interests);
+        assert_eq!(triggers::parse_interests(&printed).expect("what we print, we read"), interests);
+    }
+    let _ = triggers::parse_directives(data);
 }

@@ -57,8 +57,10 @@ fn reaches_below(pattern: &[u8], path: &[u8]) -> bool {
     literal[..common] == path[..common]
 }
 
-/// fnmatch(3) without flags: `*`, `?`, `[...]` with ranges and negation, `\` before a literal character.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+/// Tells whether the whole of `text` matches, as fnmatch(3) does without flags and in the C locale: `*`, `?`, `[...]` with
+/// ranges, negation and classes, `\` before a literal character. Takes time in proportion to both lengths at most.
+#[must_use]
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on when a literal fails: behind the last star, one character further.
     let mut star: Option<(usize, usize)> = None;
@@ -104,6 +106,13 @@ fn bracket(pattern: &[u8], byte: u8) -> Option<(bool, usize)> {
         if low == b']' && at > first {
             return Some((found != negated, at + 1));
         }
+        if let Some(rest) = pattern[at..].strip_prefix(b"[:")
+            && let Some(length) = rest.windows(2).position(|pair| pair == b":]")
+        {
+            found |= in_class(&rest[..length], byte);
+            at += length + 4;
+            continue;
+        }
         if low == b'\\' && at + 1 < pattern.len() {
             at += 1;
             low = pattern[at];
@@ -115,6 +124,25 @@ fn bracket(pattern: &[u8], byte: u8) -> Option<(bool, usize)> {
         }
         found |= (low..=high).contains(&byte);
         at += 1;
+    }
+}
+
+/// Spec: POSIX.1-2017, 9.3.5 "RE Bracket Expression", item 6.
+fn in_class(class: &[u8], byte: u8) -> bool {
+    match class {
+        b"alpha" => byte.is_ascii_alphabetic(),
+        b"digit" => byte.is_ascii_digit(),
+        b"alnum" => byte.is_ascii_alphanumeric(),
+        b"upper" => byte.is_ascii_uppercase(),
+        b"lower" => byte.is_ascii_lowercase(),
+        b"space" => byte.is_ascii_whitespace() || byte == 0x0b,
+        b"blank" => byte == b' ' || byte == b'\t',
+        b"punct" => byte.is_ascii_punctuation(),
+        b"print" => byte.is_ascii_graphic() || byte == b' ',
+        b"graph" => byte.is_ascii_graphic(),
+        b"cntrl" => byte.is_ascii_control(),
+        b"xdigit" => byte.is_ascii_hexdigit(),
+        _ => false,
     }
 }
 
@@ -140,6 +168,10 @@ mod tests {
             ("/a\\*", "/ab", false),
             ("/*a*b", "/xaxxb", true),
             ("/*a*b", "/xaxxc", false),
+            ("[[:digit:]x]", "7", true),
+            ("[[:digit:]x]", "x", true),
+            ("[[:digit:]x]", "y", false),
+            ("[![:space:]]", " ", false),
             ("**********a", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", false),
         ];
         for (pattern, text, expected) in cases {

@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use bedplate_tree::{Delta, Tree, TreeError, TreePath, diff};
 use thiserror::Error;
 
-pub use filter::{PathFilter, PathRule};
+pub use filter::{PathFilter, PathRule, matches};
 pub use usr::{MergeError, aliased_directories, link_usr, merge_usr};
 
 use super::dpkg::diversions::Diversions;

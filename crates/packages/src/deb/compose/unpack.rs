@@ -56,7 +56,7 @@ impl Composition {
         };
         let conffiles = payload.conffiles().iter().map(|conffile| &conffile.path).collect();
         let mut unpacking = Unpacking { number, placed: HashMap::new(), conffiles, sums, parent: None };
-        for entry in payload.index().entries() {
+        for entry in payload.entries() {
             self.unpack_entry(&mut unpacking, &entry.path, &entry.indexed)?;
             if self.tree.inode_count() > MAX_INODES {
                 let package = self.shown(number);

@@ -217,7 +217,8 @@ fn merged_status(existing: &[u8], records: &[Record<'_>]) -> Result<Vec<u8>, Dat
         }
         stanzas.insert((package(), control.architecture().to_owned()), text.into_bytes());
     }
-    Ok(stanzas.into_values().collect::<Vec<_>>().join(&b'\n'))
+    // An empty line ends every stanza, the last one, too.
+    Ok(stanzas.into_values().flat_map(|text| text.into_iter().chain([b'\n'])).collect())
 }
 
 /// Puts what [`database`] or [`add_unpacked`] returned; directories that are there keep their attributes.

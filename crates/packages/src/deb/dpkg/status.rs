@@ -173,6 +173,7 @@ enum Form {
     /// All but `no`.
     MultiArch,
     Relations,
+    Version,
     Status,
     Conffiles,
     /// Said of the archive's file, or of another life of the package: not kept.
@@ -194,7 +195,7 @@ const FIELDS: &[(&str, Form)] = &[
     ("Architecture", Form::Text),
     ("Multi-Arch", Form::MultiArch),
     ("Source", Form::Text),
-    ("Version", Form::Text),
+    ("Version", Form::Version),
     ("Config-Version", Form::Dropped),
     ("Replaces", Form::Relations),
     ("Provides", Form::Relations),
@@ -248,10 +249,10 @@ pub fn stanza(control: &Control, state: State, conffiles: &[Conffile]) -> Result
             Form::Lower | Form::MultiArch => drop(writeln!(out, "{name}: {}", value.to_ascii_lowercase())),
             Form::Relations => {
                 // Printed anew: on one line, one blank between the parts.
-                let relations = Relations::new(value);
-                relations.check().map_err(|source| StanzaError::Relations { field: name, source })?;
+                let relations = relations(value).map_err(|source| StanzaError::Relations { field: name, source })?;
                 let _ = writeln!(out, "{name}: {relations}");
             }
+            Form::Version => drop(writeln!(out, "{name}: {}", shortest(value))),
             _ => drop(writeln!(out, "{name}: {value}")),
         }
     }
@@ -277,5 +278,86 @@ fn put_conffiles(out: &mut String, conffiles: &[Conffile]) {
             None => out.push_str(" newconffile"),
         }
         out.push_str(if *remove_on_upgrade { " remove-on-upgrade\n" } else { "\n" });
+    }
+}
+
+/// Relations as dpkg prints them: on one line, one blank between the parts, versions without a needless epoch.
+fn relations(value: &str) -> Result<String, RelationError> {
+    let mut out = String::with_capacity(value.len());
+    for group in Relations::new(value).groups() {
+        if !out.is_empty() {
+            out.push_str(", ");
+        }
+        for (number, relation) in group?.alternatives().enumerate() {
+            let relation = relation?;
+            if number > 0 {
+                out.push_str(" | ");
+            }
+            out.push_str(relation.name);
+            if let Some(qualifier) = relation.qualifier {
+                let _ = write!(out, ":{qualifier}");
+            }
+            if let Some((operator, version)) = relation.version {
+                let _ = write!(out, " ({} {})", operator.as_str(), shortest(version.as_str()));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// A version without an epoch of 0, where it means the same.
+fn shortest(version: &str) -> &str {
+    match version.split_once(':') {
+        Some((epoch, rest)) if !rest.contains(':') && !epoch.is_empty() && epoch.bytes().all(|b| b == b'0') => rest,
+        _ => version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(text: &str) -> Control {
+        Control::parse(text.as_bytes().into()).unwrap()
+    }
+
+    #[test]
+    fn a_stanza_has_dpkgs_order_and_forms() {
+        let control = control(
+            "Package: a1\nX-Other: kept\nVersion: 0:1-1\nDepends: b(>=1),\n c:any|d [amd64]\nDescription: short\n long\n .\n more\n\
+             Architecture: all\nMulti-Arch: No\nEssential: yes\nProtected: no\nFilename: pool/a.deb\nPriority: Required\n",
+        );
+        let path = bedplate_tree::TreePath::parse(b"etc/a").unwrap();
+        let md5 = Some(crate::deb::payload::Md5::of(b"a"));
+        let conffiles = [Conffile { path, remove_on_upgrade: false, md5 }];
+        assert_eq!(
+            stanza(&control, State::Unpacked, &conffiles).unwrap(),
+            "Package: a1\nEssential: yes\nStatus: install ok unpacked\nPriority: required\nArchitecture: all\nVersion: 1-1\n\
+             Depends: b (>= 1), c:any | d\nConffiles:\n /etc/a 0cc175b9c0f1b6a831c399e269772661\n\
+             Description: short\n long\n .\n more\nX-Other: kept\n"
+        );
+    }
+
+    #[test]
+    fn states_are_read() {
+        let text = "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n\
+                    Package: b\nStatus: deinstall reinstreq half-installed\n\nPackage: c\nVersion: 2\n";
+        let stanzas = parse(text.as_bytes()).unwrap();
+        let shown: Vec<_> = stanzas.iter().map(|s| (s.name, s.version, s.want, s.reinstall, s.state)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("a", "1", Want::Install, false, PackageState::Installed),
+                ("b", "", Want::Deinstall, true, PackageState::HalfInstalled),
+                ("c", "2", Want::Install, false, PackageState::Installed),
+            ]
+        );
+        let cases =
+            ["install ok", "install ok installed now", "want ok installed", "install bad installed", "install ok x"];
+        for status in cases {
+            let text = format!("Package: a\nStatus: {status}\n");
+            let error = parse(text.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error, format!("line 1: status {status:?} of package \"a\" is not known"));
+        }
     }
 }

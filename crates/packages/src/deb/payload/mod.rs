@@ -14,15 +14,15 @@ mod cached;
 mod conffiles;
 mod control;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read, Write};
 
 use bedplate_archive::Decoder;
 use bedplate_archive::codec::Expansion;
 use bedplate_archive::hash::StreamHasher;
-use bedplate_archive::index::{Index, IndexBuilder, Indexed};
+use bedplate_archive::index::{Index, IndexBuilder, IndexEntry, Indexed};
 use bedplate_archive::tar::{Limits, MemberKind, Reader, Tap, TarError};
-use bedplate_tree::{Action, Change, Delta, Metadata, TreePath};
+use bedplate_tree::{Action, Change, Delta, EntryKind, Metadata, TreePath};
 use md5::{Digest, Md5 as Md5Hasher};
 use thiserror::Error;
 
@@ -304,11 +304,27 @@ impl Payload {
         Delta { changes: changes.collect() }
     }
 
-    /// The names as dpkg lists them, in the order of the archive: `/.`, `/usr`, `/usr/bin/x`; a repeated one once.
+    /// The entries in the order in which dpkg unpacks them: that of the archive, symbolic links after all others.
+    ///
+    /// No file of a package can so be led elsewhere by a link of the same package.
+    pub fn entries(&self) -> impl Iterator<Item = &IndexEntry> {
+        let links: HashSet<&TreePath> =
+            self.index.entries().iter().filter(is_symlink).map(|entry| &entry.path).collect();
+        let late = move |entry: &&IndexEntry| match &entry.indexed {
+            Indexed::Entry(_) => is_symlink(entry),
+            // Another name of a symbolic link comes after it.
+            Indexed::HardLink(target) => links.contains(target),
+        };
+        let all = self.index.entries().iter();
+        let (late, first): (Vec<_>, Vec<_>) = all.partition(late);
+        first.into_iter().chain(late)
+    }
+
+    /// The names as dpkg lists them, in the order of unpacking: `/.`, `/usr`, `/usr/bin/x`; a repeated one once.
     #[must_use]
     pub fn list(&self) -> Vec<&TreePath> {
-        let mut seen = std::collections::HashSet::new();
-        self.index.entries().iter().map(|entry| &entry.path).filter(|path| seen.insert(*path)).collect()
+        let mut seen = HashSet::new();
+        self.entries().map(|entry| &entry.path).filter(|path| seen.insert(*path)).collect()
     }
 
     /// The newest time of any file, in seconds; 0 without files. What the epoch of an image is made of.
@@ -316,6 +332,10 @@ impl Payload {
     pub fn newest(&self) -> i64 {
         self.index.newest().map_or(0, |time| time.seconds)
     }
+}
+
+fn is_symlink(entry: &&IndexEntry) -> bool {
+    matches!(&entry.indexed, Indexed::Entry(entry) if matches!(entry.kind, EntryKind::Symlink(_)))
 }
 
 fn missing<R>(ar: &Ar<R>, expected: &'static str) -> DebError {
@@ -500,13 +520,21 @@ fn index_data(
     let mut reader = Reader::with_tap(source, pass).limits(limits);
     let mut builder = IndexBuilder::new();
     let mut sums = Vec::new();
+    let mut put_sum = |sum: Md5, path: &TreePath| {
+        sums.extend_from_slice(sum.to_string().as_bytes());
+        sums.extend_from_slice(b"  ");
+        sums.extend_from_slice(path.as_bytes());
+        sums.push(b'\n');
+    };
+    // What hard links may lead to, where all files are summed up.
+    let mut summed: HashMap<TreePath, Md5> = HashMap::new();
     let mut buffer = Vec::new();
     let by_path: HashMap<TreePath, usize> =
         conffiles.iter().enumerate().map(|(number, conffile)| (conffile.path.clone(), number)).collect();
     while let Some(entry) = reader.next_entry()? {
-        if let MemberKind::File { .. } = entry.kind {
-            let conffile = by_path.get(&entry.path).and_then(|&number| conffiles.get_mut(number));
-            if conffile.is_some() || sum_all {
+        let conffile = by_path.get(&entry.path).copied();
+        let sum = match &entry.kind {
+            MemberKind::File { .. } if conffile.is_some() || sum_all => {
                 let mut hasher = Md5Hasher::new();
                 buffer.resize(64 << 10, 0);
                 let mut body = reader.file(&entry);
@@ -516,16 +544,21 @@ fn index_data(
                         count => hasher.update(&buffer[..count]),
                     }
                 }
-                let sum = Md5(hasher.finalize().into());
-                match conffile {
-                    Some(conffile) => conffile.md5 = Some(sum),
-                    None => {
-                        sums.extend_from_slice(sum.to_string().as_bytes());
-                        sums.extend_from_slice(b"  ");
-                        sums.extend_from_slice(entry.path.as_bytes());
-                        sums.push(b'\n');
-                    }
-                }
+                Some(Md5(hasher.finalize().into()))
+            }
+            MemberKind::HardLink(target) => match by_path.get(target).and_then(|&number| conffiles.get(number)) {
+                Some(conffile) => conffile.md5,
+                None => summed.get(target).copied(),
+            },
+            _ => None,
+        };
+        if let Some(sum) = sum {
+            if let Some(conffile) = conffile.and_then(|number| conffiles.get_mut(number)) {
+                conffile.md5 = Some(sum);
+            }
+            if sum_all {
+                put_sum(sum, &entry.path);
+                summed.insert(entry.path.clone(), sum);
             }
         }
         builder.push(entry);
