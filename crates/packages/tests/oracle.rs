@@ -15,11 +15,22 @@ use bedplate_packages::deb::index::PackagesIndex;
 use bedplate_packages::deb::select::{Request, Resolver, Variant, select};
 use bedplate_packages::deb::solve::{Source, Universe};
 use bedplate_packages::deb::wish::Wish;
-use bedplate_testkit::{oracle, skip};
+use bedplate_testkit::{Random, oracle, skip};
 
 const ARCHITECTURE: &str = "amd64";
 /// Old lists are as good as new ones, but the machine may be set to another archive by now.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// What apt wants to be there.
+const FOLDERS: &[&str] = &[
+    "etc/preferences.d",
+    "etc/apt.conf.d",
+    "etc/sources.list.d",
+    "state/lists/partial",
+    "cache/archives/partial",
+    "cache-plain/archives/partial",
+    "log",
+];
 
 /// An apt of our own with the lists of one suite and its pockets.
 struct Apt {
@@ -54,6 +65,39 @@ fn mirrors() -> Option<(String, String)> {
 }
 
 impl Apt {
+    /// An apt whose archive is a folder for each source: its packages and their priority.
+    fn tiny(name: &str, sources: &[(i16, String)]) -> Result<Apt, String> {
+        if oracle::find("apt-get").is_none() {
+            return Err("apt-get is not installed".into());
+        }
+        let folder = std::env::temp_dir().join(format!("bedplate-oracle-tiny-{}-{name}", std::process::id()));
+        for sub in FOLDERS {
+            fs::create_dir_all(folder.join(sub)).unwrap();
+        }
+        let lock = fs::File::create(folder.join("lock")).unwrap();
+        let mut list = String::new();
+        for (number, (pin, text)) in sources.iter().enumerate() {
+            let source = folder.join(format!("source-{number}"));
+            fs::create_dir_all(&source).unwrap();
+            fs::write(source.join("Packages"), text).unwrap();
+            let automatic = match pin {
+                1 => "NotAutomatic: yes\n",
+                100 => "NotAutomatic: yes\nButAutomaticUpgrades: yes\n",
+                _ => "",
+            };
+            let digest = oracle::expect(oracle::command("sha256sum").arg(source.join("Packages")));
+            let digest = digest.split(' ').next().unwrap().to_owned();
+            let release = format!("Suite: s{number}\n{automatic}SHA256:\n {digest} {} Packages\n", text.len());
+            fs::write(source.join("Release"), release).unwrap();
+            writeln!(list, "deb [trusted=yes allow-insecure=yes] file:{} ./", source.display()).unwrap();
+        }
+        fs::write(folder.join("etc/sources.list"), list).unwrap();
+        let apt = Apt { folder, suite: "", mirror: String::new(), pockets: Vec::new(), _lock: lock };
+        let output = oracle::output(apt.get(None).arg("update"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(apt)
+    }
+
     fn open(suite: &'static str) -> Result<Apt, String> {
         if oracle::find("apt-get").is_none() {
             return Err("apt-get is not installed".into());
@@ -61,14 +105,7 @@ impl Apt {
         let (main, security) = mirrors().ok_or("no Debian archive is configured")?;
         let folder = std::env::temp_dir().join(format!("bedplate-oracle-apt-{suite}"));
         let lists = folder.join("state/lists");
-        for sub in [
-            "etc/preferences.d",
-            "etc/apt.conf.d",
-            "etc/sources.list.d",
-            "state/lists/partial",
-            "cache/archives/partial",
-            "log",
-        ] {
+        for sub in FOLDERS {
             fs::create_dir_all(folder.join(sub)).map_err(|error| error.to_string())?;
         }
         let lock = fs::File::create(folder.join("lock")).map_err(|error| error.to_string())?;
@@ -143,18 +180,20 @@ impl Apt {
 
     /// The packages and versions that `apt-get -s` would install.
     fn simulate(&self, status: Option<&Path>, arguments: &[&str]) -> Result<Vec<(String, String)>, String> {
-        let output = oracle::output(self.get(status).args(["-s", "-y"]).args(arguments));
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout));
-        }
+        let output = oracle::output(self.get(status).args(["-s", "-y", "-V"]).args(arguments));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut found = Vec::new();
-        for line in text.lines().filter_map(|line| line.strip_prefix("Inst ")) {
-            let (name, rest) = line.split_once(' ').unwrap();
-            // `[old]` only stands there when something is upgraded.
-            let version = rest.split_once('(').unwrap().1.split(' ').next().unwrap();
-            found.push((name.to_owned(), version.to_owned()));
+        // The solver's list stands there also where no order of unpacking is found afterwards.
+        let list = text.split_once("The following NEW packages will be installed:\n").map(|(_, list)| list);
+        if list.is_none() && !output.status.success() || text.contains("unmet dependencies") {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned() + &text);
         }
+        let lines = list.unwrap_or_default().lines().map_while(|line| line.strip_prefix("   "));
+        let mut found: Vec<(String, String)> = lines
+            .map(|line| {
+                let (name, version) = line.split_once(" (").unwrap();
+                (name.to_owned(), version.trim_end_matches(')').to_owned())
+            })
+            .collect();
         found.sort();
         Ok(found)
     }
@@ -190,7 +229,27 @@ fn difference(ours: &[(String, String)], theirs: &[(String, String)]) -> String 
     format!("only here: [{}], only there: [{}]", list(&ours, &theirs), list(&theirs, &ours))
 }
 
-/// Includes by themselves: `apt-get install` into nothing.
+/// Includes by themselves: `apt-get install` into nothing. The sample that every run takes; apt needs a second for each.
+const SAMPLE: &[&str] = &[
+    "nginx",
+    "python3",
+    "openjdk-17-jre-headless",
+    "openjdk-21-jre-headless",
+    "postgresql",
+    "gnome-core",
+    "build-essential",
+    "systemd-sysv",
+    "sysvinit-core",
+    "default-mta",
+    "mutt",
+    "mailutils",
+    "apt,nginx,python3",
+    "task-desktop",
+    "wine",
+    "php",
+];
+
+/// All of them.
 const WISHES: &[&str] = &[
     "curl",
     "hello",
@@ -293,7 +352,7 @@ const WISHES: &[&str] = &[
     "science-statistics",
 ];
 
-fn compare_includes(suite: &'static str) {
+fn compare_includes(suite: &'static str, wishes: &[&str]) {
     let test = format!("packages::oracle::includes {suite}");
     let apt = match Apt::open(suite) {
         Ok(apt) => apt,
@@ -302,7 +361,7 @@ fn compare_includes(suite: &'static str) {
     with_universe(&apt, |universe| {
         let mut bad = Vec::new();
         let mut both_fail = 0;
-        for wish in WISHES {
+        for wish in wishes {
             let request =
                 Request { variant: Variant::Custom, include: Wish::list(wish).unwrap(), ..Request::default() };
             let ours = ours(universe, &request);
@@ -316,19 +375,31 @@ fn compare_includes(suite: &'static str) {
                 (Err(error), Ok(_)) => bad.push(format!("{wish}: we fail: {error}")),
             }
         }
-        eprintln!("{suite}: {} wishes, {both_fail} of them impossible for both, {} different", WISHES.len(), bad.len());
+        eprintln!("{suite}: {} wishes, {both_fail} of them impossible for both, {} different", wishes.len(), bad.len());
         assert!(bad.is_empty(), "{}", bad.join("\n"));
     });
 }
 
 #[test]
 fn includes_of_bookworm() {
-    compare_includes("bookworm");
+    compare_includes("bookworm", SAMPLE);
 }
 
 #[test]
 fn includes_of_trixie() {
-    compare_includes("trixie");
+    compare_includes("trixie", SAMPLE);
+}
+
+#[test]
+#[ignore = "takes two minutes"]
+fn all_includes_of_bookworm() {
+    compare_includes("bookworm", WISHES);
+}
+
+#[test]
+#[ignore = "takes two minutes"]
+fn all_includes_of_trixie() {
+    compare_includes("trixie", WISHES);
 }
 
 /// What mmdebstrap asks apt for: first the essential packages, then, with those on the disk, all the rest.
@@ -343,7 +414,14 @@ fn like_mmdebstrap(
     };
     let first = match variant {
         Variant::Apt => apt.simulate(None, &["dist-upgrade"])?,
-        _ => apt.simulate(None, &["install", &narrow("?essential")])?,
+        // Apt takes itself for essential unless it is told not to; its cache of packages remembers that.
+        _ => {
+            let cache = format!("Dir::Cache={}", apt.folder.join("cache-plain").display());
+            apt.simulate(
+                None,
+                &["-o", "pkgCacheGen::ForceEssential=,", "-o", &cache, "install", &narrow("?essential")],
+            )?
+        }
     };
     let status = apt.folder.join(format!("status-{variant}-{}", include.join("-")));
     let mut text = String::new();
@@ -501,4 +579,193 @@ fn debootstrap_of_bookworm() {
 #[test]
 fn debootstrap_of_trixie() {
     compare_debootstrap("trixie");
+}
+
+/// The stanza of a line of `cases/solve.txt`.
+fn stanza(line: &str) -> String {
+    let mut parts = line.split(';').map(str::trim);
+    let mut words = parts.next().unwrap().split_whitespace();
+    let (name, version) = (words.next().unwrap(), words.next().unwrap());
+    let mut text = format!("Package: {name}\nVersion: {version}\nArchitecture: {}\n", words.next().unwrap_or("amd64"));
+    text += &words.next().map(|word| format!("Multi-Arch: {word}\n")).unwrap_or_default();
+    let fields: Vec<&str> = parts.collect();
+    if !fields.iter().any(|field| field.starts_with("Priority:")) {
+        text += "Priority: optional\n";
+    }
+    for field in fields {
+        text += &format!("{field}\n");
+    }
+    text + &format!("Filename: ./{name}.deb\nSize: 1\nSHA256: {:064}\n\n", 0)
+}
+
+/// What both say of a wish over the same sources; only a wish whose solution was searched for may differ.
+fn compare_tiny(
+    apt: &Apt,
+    sources: &[(i16, String)],
+    foreign: &[&str],
+    recommends: bool,
+    wishes: &str,
+) -> Result<bool, String> {
+    let indexes: Vec<PackagesIndex<'_>> =
+        sources.iter().map(|(_, text)| PackagesIndex::parse(text.as_bytes()).unwrap()).collect();
+    let all: Vec<Source<'_>> = indexes
+        .iter()
+        .zip(sources)
+        .map(|(index, (pin, _))| Source { pin: *pin, ..Source::new(index, "s", "", "") })
+        .collect();
+    let universe = Universe::new(ARCHITECTURE, foreign, &all);
+    let include = Wish::list(wishes).unwrap();
+    let selection = select(&universe, &Request { variant: Variant::Custom, include, recommends, ..Request::default() });
+    let searched = selection.as_ref().is_ok_and(|selection| selection.searched);
+    let ours = selection.map_err(|error| error.to_string()).map(|selection| {
+        let name = |it: &bedplate_packages::deb::package::Package<'_>| match it.architecture {
+            "i386" => format!("{}:i386", it.name),
+            _ => it.name.to_owned(),
+        };
+        let mut list: Vec<_> =
+            selection.packages.iter().map(|it| (name(it.package), it.package.version.as_str().to_owned())).collect();
+        list.sort();
+        list
+    });
+    let recommends = format!("APT::Install-Recommends={recommends}");
+    let mut arguments = vec!["-o", recommends.as_str()];
+    if !foreign.is_empty() {
+        arguments.extend(["-o", "APT::Architectures::=i386"]);
+    }
+    arguments.push("install");
+    // A pattern may hold commas and blanks.
+    let wishes = Wish::list(wishes).unwrap();
+    arguments.extend(wishes.iter().map(Wish::as_str));
+    match (ours, apt.simulate(None, &arguments)) {
+        (Ok(ours), Ok(theirs)) if ours == theirs => Ok(searched),
+        (Err(_), Err(_)) => Ok(searched),
+        (Ok(_), _) if searched => Ok(true),
+        (ours, theirs) => Err(format!("here {ours:?}, there {theirs:?}")),
+    }
+}
+
+#[test]
+fn cases_beside_apt() {
+    if oracle::find("apt-get").is_none() {
+        return skip::note("packages::oracle::cases_beside_apt", "apt-get is not installed");
+    }
+    let mut bad = Vec::new();
+    let mut count = 0;
+    for (number, case) in include_str!("cases/solve.txt").split("\n[").skip(1).enumerate() {
+        let (name, body) = case.split_once("]\n").unwrap();
+        let flags = body.lines().find_map(|line| line.strip_prefix("flags ")).unwrap_or_default();
+        if flags.contains("search") {
+            continue;
+        }
+        let mut sources = vec![(500, String::new())];
+        for line in
+            body.lines().filter(|line| !line.is_empty() && !line.starts_with("flags ") && !line.starts_with("want "))
+        {
+            match line.strip_prefix("---") {
+                Some(pin) => {
+                    sources.push((pin.strip_prefix("pin ").map_or(500, |pin| pin.parse().unwrap()), String::new()))
+                }
+                None => sources.last_mut().unwrap().1 += &stanza(line),
+            }
+        }
+        let apt = Apt::tiny(&number.to_string(), &sources).unwrap();
+        for want in body.lines().filter_map(|line| line.strip_prefix("want ")) {
+            let wishes = want.split_once(" = ").or_else(|| want.split_once(" ! ")).unwrap().0;
+            if wishes.contains("frob") {
+                continue;
+            }
+            count += 1;
+            let foreign: &[&str] = if flags.contains("foreign") { &["i386"] } else { &[] };
+            if let Err(difference) = compare_tiny(&apt, &sources, foreign, flags.contains("recommends"), wishes) {
+                bad.push(format!("{name}: want {wishes}: {difference}"));
+            }
+        }
+        fs::remove_dir_all(&apt.folder).unwrap();
+    }
+    assert!(count > 50, "only {count} wishes were compared");
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// One archive made of many small ones that know nothing of each other.
+fn random_archive(random: &mut Random, worlds: u64) -> String {
+    let mut text = String::new();
+    for world in 0..worlds {
+        let name = |random: &mut Random| match random.below(14) {
+            12 => format!("w{world}-virtual"),
+            13 => format!("w{world}-other"),
+            number => format!("w{world}-p{number}"),
+        };
+        let relation = |random: &mut Random| {
+            let version = *random.pick(&["", "", "", "", "", " (>= 2)", " (<< 2)", " (= 1)"]);
+            name(random) + version
+        };
+        for number in 0..12usize {
+            write!(text, "Package: w{world}-p{number}\nVersion: {}\nArchitecture: amd64\n", 1 + random.below(2))
+                .unwrap();
+            // Of equal providers apt takes the one that its cache met last; we take the first by name.
+            let priority =
+                ["required", "important", "standard", "optional", "extra"].get(number).unwrap_or(&"optional");
+            writeln!(text, "Priority: {priority}").unwrap();
+            for (field, most) in [("Depends", 3), ("Pre-Depends", 2)] {
+                let groups = (0..random.below(most))
+                    .map(|_| (0..1 + random.below(2)).map(|_| relation(random)).collect::<Vec<_>>().join(" | "));
+                let groups = groups.collect::<Vec<_>>().join(", ");
+                if !groups.is_empty() {
+                    writeln!(text, "{field}: {groups}").unwrap();
+                }
+            }
+            if random.one_in(3) {
+                writeln!(text, "{}: {}", random.pick(&["Conflicts", "Breaks"]), relation(random)).unwrap();
+            }
+            if number < 5 && random.one_in(2) {
+                writeln!(
+                    text,
+                    "Provides: {}",
+                    random.pick(&[format!("w{world}-virtual"), format!("w{world}-other (= 1)")])
+                )
+                .unwrap();
+            }
+            writeln!(text, "Filename: ./x.deb\nSize: 1\nSHA256: {:064}\n", 0).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn random_archives_beside_apt() {
+    const WORLDS: u64 = 150;
+    let mut random = Random::new(0x5017e);
+    let sources = vec![(500, random_archive(&mut random, WORLDS))];
+    let apt = match Apt::tiny("random", &sources) {
+        Ok(apt) => apt,
+        Err(reason) => return skip::note("packages::oracle::random_archives_beside_apt", &reason),
+    };
+    let mut bad = Vec::new();
+    let (mut count, mut searched) = (0, 0);
+    for world in 0..WORLDS {
+        for number in [0, 1] {
+            let wishes = match number {
+                0 => format!("w{world}-p0"),
+                _ => format!("w{world}-p1,w{world}-p{}", 2 + random.below(10)),
+            };
+            match compare_tiny(&apt, &sources, &[], false, &wishes) {
+                Ok(found) => searched += u64::from(found),
+                Err(difference) => {
+                    let start = sources[0].1.find(&format!("Package: w{world}-p0\n")).unwrap();
+                    let end = sources[0].1.find(&format!("Package: w{}-p0\n", world + 1)).unwrap_or(sources[0].1.len());
+                    let world = sources[0].1[start..end]
+                        .lines()
+                        .filter(|line| !line.starts_with(['F', 'S', 'A']))
+                        .collect::<Vec<_>>()
+                        .join("; ");
+                    bad.push(format!("{wishes}: {difference}\n  {world}"));
+                }
+            }
+            count += 1;
+        }
+    }
+    fs::remove_dir_all(&apt.folder).unwrap();
+    eprintln!("{count} wishes, {searched} of them searched, {} different", bad.len());
+    assert!(searched < count / 10, "too few are compared");
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
 }

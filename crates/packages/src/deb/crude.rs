@@ -174,7 +174,7 @@ pub fn select<'a>(universe: &Universe<'a>, request: &Request, rules: &Rules) -> 
         let id = PackageId(*entry);
         Selected { package: universe.package(id), id, source: universe.source(id), role, why }
     });
-    Ok(Selection { packages: packages.collect(), debootstrap: names })
+    Ok(Selection { packages: packages.collect(), debootstrap: names, searched: false })
 }
 
 /// The role of every package and the first one, by name, that needs it.

@@ -185,6 +185,9 @@ pub struct Selection<'a> {
     pub packages: Vec<Selected<'a>>,
     /// What debootstrap's rules give: the names in its order, required ones before base ones; empty with apt's.
     pub debootstrap: crude::Names,
+    /// The first choices, which are apt's, did not fit together, and others were searched for. Apt's older solver
+    /// may find others, or none.
+    pub searched: bool,
 }
 
 /// Selects packages.
@@ -236,7 +239,8 @@ fn apt<'a>(universe: &Universe<'a>, request: &Request) -> Result<Selection<'a>, 
     }
     // What is on the disk already is not asked for again, unless in another version.
     solver.stage(&wanted)?;
-    Ok(Selection { packages: describe(&mut solver, &roots), debootstrap: crude::Names::default() })
+    let searched = solver.searched();
+    Ok(Selection { packages: describe(&mut solver, &roots), debootstrap: crude::Names::default(), searched })
 }
 
 /// Gives every planned package its role and who brought it in: the shortest way from what was asked for.

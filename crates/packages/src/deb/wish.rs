@@ -143,12 +143,8 @@ impl Wish {
             Kind::Pattern(pattern) => {
                 let matching = (0..universe.slots.len() as u32)
                     .filter(|slot| universe.entries_of(*slot).any(|entry| pattern.matches(universe, entry)));
-                let entries: Vec<u32> =
-                    matching.map(|slot| solver.candidate(slot)).filter(|entry| *entry != NONE).collect();
-                match entries.is_empty() {
-                    true => Err(self.error("no package matches it")),
-                    false => Ok(entries),
-                }
+                // As with apt, a pattern that matches nothing asks for nothing.
+                Ok(matching.map(|slot| solver.candidate(slot)).filter(|entry| *entry != NONE).collect())
             }
             Kind::Package { name, architecture, pick } => {
                 let slot = slot(solver, name, architecture.as_deref())?;
@@ -172,10 +168,6 @@ impl Wish {
                 Ok(vec![entry])
             }
         }
-    }
-
-    fn error(&self, reason: impl Into<String>) -> SolveError {
-        SolveError::Wish { wish: self.text.clone(), reason: reason.into() }
     }
 }
 

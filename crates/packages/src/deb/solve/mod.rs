@@ -13,6 +13,8 @@ mod near;
 pub mod order;
 mod relations;
 mod search;
+#[cfg(test)]
+mod tests;
 mod universe;
 mod walk;
 
@@ -118,11 +120,18 @@ pub(crate) struct Solver<'u, 'a> {
     walk: Walk<'u, 'a>,
     roots: Vec<u32>,
     excluded: Vec<u32>,
+    searched: bool,
 }
 
 impl<'u, 'a> Solver<'u, 'a> {
     pub(crate) fn new(universe: &'u Universe<'a>, recommends: bool) -> Self {
-        Self { universe, walk: Walk::new(universe, recommends), roots: Vec::new(), excluded: Vec::new() }
+        Self {
+            universe,
+            walk: Walk::new(universe, recommends),
+            roots: Vec::new(),
+            excluded: Vec::new(),
+            searched: false,
+        }
     }
 
     /// Takes every version of a slot out of consideration.
@@ -143,6 +152,11 @@ impl<'u, 'a> Solver<'u, 'a> {
     /// The version that would be taken; [`NONE`] where there is none.
     pub(crate) fn candidate(&self, slot: u32) -> u32 {
         self.walk.candidate(slot)
+    }
+
+    /// Tells whether the walk's choices did not fit together in some stage.
+    pub(crate) fn searched(&self) -> bool {
+        self.searched
     }
 
     pub(crate) fn book(&mut self) -> &mut Book<'u, 'a> {
@@ -167,6 +181,7 @@ impl<'u, 'a> Solver<'u, 'a> {
                 self.walk.prefer(*entry);
             }
             let plan = self.search(&wanted, &preferred)?;
+            self.searched = true;
             self.walk.replace(&plan);
         }
         let kept = self.reachable();
