@@ -16,7 +16,6 @@ mod apt_states;
 pub mod debootstrap;
 mod diversion;
 mod edit;
-pub mod glob;
 pub mod paths;
 pub mod reproducible;
 pub mod slim;
@@ -28,6 +27,7 @@ use std::io;
 use std::str::FromStr;
 
 use bedplate_image::{ContentError, Contents};
+use bedplate_packages::deb::compose::{PathFilter, matches};
 use bedplate_tree::{Timestamp, Tree, TreeError, TreePath};
 use thiserror::Error;
 
@@ -143,7 +143,7 @@ pub struct Options {
     /// How package sources are written; `None` follows the version of apt.
     pub sources: Option<SourcesForm>,
     /// More paths to leave out or to keep, as dpkg's `path-exclude` and `path-include`.
-    pub paths: paths::PathFilter,
+    pub paths: PathFilter,
     /// Writes these rules into the image, for its own dpkg.
     pub keep_path_rules: bool,
 }
@@ -396,9 +396,9 @@ fn left_out(editor: &mut Editor<'_>, facts: &Facts, options: &Options, folder_mo
     if options.slim {
         slim::slim(editor, facts, folder_mode)?;
     }
-    options.paths.apply(editor);
+    paths::apply(editor, &options.paths);
     if options.keep_path_rules && facts.dpkg_knows_path_rules() {
-        options.paths.write(editor)?;
+        paths::write(editor, &options.paths)?;
     }
     Ok(())
 }
@@ -407,7 +407,7 @@ fn left_out(editor: &mut Editor<'_>, facts: &Facts, options: &Options, folder_mo
 fn leave_out_below(editor: &mut Editor<'_>, folder: &str, pattern: &[u8]) {
     let Some((path, id)) = editor.tree.lookup(&own_path(folder)).map(|id| (own_path(folder), id)) else { return };
     let inode = editor.tree.inode(id);
-    let names = inode.children().keys().filter(|name| glob::matches(pattern, name.as_bytes()));
+    let names = inode.children().keys().filter(|name| matches(pattern, name.as_bytes()));
     let gone: Vec<TreePath> = names.filter_map(|name| path.join(name).ok()).collect();
     for path in gone {
         editor.tree.remove(&path);

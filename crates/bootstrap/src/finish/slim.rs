@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use bedplate_packages::deb::compose::matches;
 use bedplate_tree::{EntryKind, TreePath};
 
 use super::edit::{Editor, own_path};
 use super::paths::absolute;
-use super::{Done, Facts, FinishError, glob};
+use super::{Done, Facts, FinishError};
 
 /// What goes, in the order of bytes.
 pub const EXCLUDES: &[&str] = &[
@@ -50,7 +51,7 @@ pub(super) fn slim(editor: &mut Editor<'_>, facts: &Facts, folder_mode: u32) -> 
     let manuals: Vec<String> = editor
         .list("usr/share/man")
         .iter()
-        .filter(|name| glob::matches(b"man[0-9]", name))
+        .filter(|name| matches(b"man[0-9]", name))
         .map(|name| format!("usr/share/man/{}", String::from_utf8_lossy(name)))
         .filter(|path| editor.is_directory(path))
         .collect();
@@ -91,7 +92,7 @@ fn remove_below(editor: &mut Editor<'_>, folder: &str) {
     }
     let kept = |path: &TreePath| {
         let path = absolute(path);
-        INCLUDES.iter().any(|pattern| glob::matches(pattern.as_bytes(), &path))
+        INCLUDES.iter().any(|pattern| matches(pattern.as_bytes(), &path))
     };
     let mut gone: Vec<TreePath> = Vec::new();
     for (path, id) in editor.tree.walk_at(&folder) {
@@ -161,14 +162,14 @@ impl Owners {
         let glob = pattern.as_bytes();
         let mut words = BTreeSet::new();
         for (package, list) in &self.packages {
-            // All patterns begin alike: most lines need no closer look.
-            let fixed = &glob[..glob::literal_length(glob)];
-            if list.split(|&byte| byte == b'\n').any(|path| path.starts_with(fixed) && glob::matches(glob, path)) {
+            // Most lines need no closer look.
+            let fixed = &glob[..glob.iter().position(|&byte| byte == b'*').unwrap_or(glob.len())];
+            if list.split(|&byte| byte == b'\n').any(|path| path.starts_with(fixed) && matches(glob, path)) {
                 words.insert(package.clone());
             }
         }
         for (from, to, by) in &self.diversions {
-            if glob::matches(glob, from) || glob::matches(glob, to) {
+            if matches(glob, from) || matches(glob, to) {
                 let whose = if by == ":" { "local diversion".to_owned() } else { format!("diversion by {by}") };
                 words.extend([format!("{whose} from"), format!("{whose} to")]);
             }
