@@ -93,7 +93,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
 }
 
 fn parse<'a>(path: &TreePath, text: &'a [u8]) -> Result<Vec<Stanza<'a>>, Failure> {
-    status::parse(text).map_err(|error| Failure::from(error).context(format!("cannot read /{path}")))
+    status::parse(text).map_err(|error| Failure::from(error).context(format!("cannot read {path}")))
 }
 
 fn is_there(state: PackageState) -> bool {
@@ -208,12 +208,12 @@ impl Database<'_> {
     fn read(&self, path: &TreePath, id: InodeId) -> Result<Option<Vec<u8>>, Failure> {
         let EntryKind::File(content) = &self.tree().inode(id).entry.kind else { return Ok(None) };
         if content.size() > MAX_FILE {
-            let message = format!("/{path} has {} bytes, expected at most {MAX_FILE}", content.size());
+            let message = format!("{path} has {} bytes, expected at most {MAX_FILE}", content.size());
             return Err(Failure::new(Kind::Input, message));
         }
         let mut bytes = Vec::new();
         let mut reader = self.rootfs.contents.open(content)?;
-        reader.read_to_end(&mut bytes).map_err(|error| Failure::from(error).context(format!("cannot read /{path}")))?;
+        reader.read_to_end(&mut bytes).map_err(|error| Failure::from(error).context(format!("cannot read {path}")))?;
         Ok(Some(bytes))
     }
 }

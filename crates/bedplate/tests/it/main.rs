@@ -8,6 +8,7 @@ mod import;
 mod kit;
 mod looking;
 mod moving;
+mod packages;
 mod page;
 mod reproducible;
 mod rootless;
