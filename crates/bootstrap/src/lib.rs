@@ -13,6 +13,7 @@ mod event;
 pub mod finish;
 mod image;
 mod install;
+pub mod keyring;
 pub mod lock;
 mod payloads;
 mod read;

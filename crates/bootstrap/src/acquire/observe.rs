@@ -114,6 +114,20 @@ pub enum Notice {
         /// The suite.
         suite: String,
     },
+    /// A key that only the host knows may sign the archive.
+    HostKey {
+        /// The host's file that has it.
+        file: String,
+        /// The fingerprint of the key.
+        fingerprint: String,
+        /// Whose key it says it is.
+        user: String,
+    },
+    /// A keyring of the host cannot be read and is left out.
+    HostKeyring {
+        /// Which, and why.
+        reason: String,
+    },
     /// An archive was taken without a signature, as asked.
     Unsigned {
         /// The archive and suite.
@@ -145,6 +159,10 @@ impl fmt::Display for Notice {
             Self::Ended { suite } => {
                 write!(f, "{suite} has ended: it gets no security updates any more")
             }
+            Self::HostKey { file, fingerprint, user } => {
+                write!(f, "trusting key {fingerprint} ({user}) of this host's {file}")
+            }
+            Self::HostKeyring { reason } => write!(f, "leaving out a keyring of this host: {reason}"),
             Self::Unsigned { what } => write!(f, "{what} is not signed: taken without verification, as asked"),
             Self::NextMirror { url, reason } => write!(f, "{url} failed, asking the next mirror: {reason}"),
         }

@@ -49,10 +49,11 @@ pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireE
     let cache = context.store.cache(CacheKind::Indexes).map_err(keep)?;
     let lease = context.store.lease().map_err(keep)?;
 
+    let common = keys::common(&plan, context)?;
     let stage = Stage::Releases;
     context.observer.event(Event::Planned { stage, items: plan.sources.len(), bytes: 0, cached: 0 });
     let opened = at_once(plan.sources.iter().enumerate(), |(position, source)| {
-        let opened = open_source(position, source, &plan, cache.folder(), &lease, context)?;
+        let opened = open_source(position, source, &plan, &common, cache.folder(), &lease, context)?;
         context.observer.event(Event::Done { stage, name: &source.suite });
         Ok(opened)
     })?;
@@ -174,11 +175,12 @@ fn open_source(
     position: usize,
     source: &PlannedSource,
     plan: &Plan,
+    common: &bedplate_trust::Keyring,
     cache: &Path,
     lease: &Lease,
     context: &Context<'_>,
 ) -> Result<Option<Opened>, AcquireError> {
-    let keyring = keys::keyring(plan, source, context)?;
+    let keyring = keys::keyring(plan, source, common)?;
     let memory = signed::memory(cache, plan, source);
     let first = || source.mirrors.first().cloned().ok_or_else(|| AcquireError::NoMirror { what: source.suite.clone() });
     let remembered = signed::recall(&memory)?;
