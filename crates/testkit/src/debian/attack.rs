@@ -272,6 +272,12 @@ impl Plan {
     fn sign(&mut self, attack: Attack) {
         let date = ERA.date();
         match attack {
+            // One good signature is enough: the other must not be there to save the document.
+            Attack::ForgedSignature => {
+                for suite in self.all_suites() {
+                    suite.signers.truncate(1);
+                }
+            }
             Attack::Unsigned => self.archives.release().signature_files = SignatureFiles::Unsigned,
             Attack::UnknownKey => {
                 self.keyring = Some(self.archives.keyring());
