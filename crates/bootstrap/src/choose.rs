@@ -1,5 +1,7 @@
 //! Verified indexes and a request become a list of packages.
 
+use std::collections::HashSet;
+
 use bedplate_packages::deb::crude::{Rules, Script};
 use bedplate_packages::deb::index::{IndexError, PackagesIndex};
 use bedplate_packages::deb::select::{self, Variant as SelectVariant};
@@ -9,6 +11,7 @@ use thiserror::Error;
 
 use crate::acquire::{AcquireError, Acquired, Wanted};
 use crate::distribution::Pocket;
+use crate::finish::Style;
 use crate::request::{Request, Resolver, Variant};
 
 /// A package that will be in the root.
@@ -54,8 +57,12 @@ pub enum ChooseError {
 pub struct Choice {
     /// The packages.
     pub packages: Vec<Chosen>,
-    /// With debootstrap's rules: its names in its order.
+    /// With debootstrap's rules: its names in its order, those of the required set first.
     pub debootstrap: Vec<String>,
+    /// How many of them are of the required set.
+    pub required: usize,
+    /// For a style that keeps them: the stanzas of the packages as they stand in the indexes, in their order.
+    pub stanzas: Vec<Box<[u8]>>,
     /// Names of packages that the request itself asks for.
     pub manual: Vec<String>,
     /// Whether the archives have a package `upstart`.
@@ -129,10 +136,18 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
         });
     }
     let included = |selected: &&select::Selected<'_>| selected.role == select::Role::Included;
+    let mut stanzas = Vec::new();
+    if request.style == Style::Debuerreotype {
+        let names: HashSet<&str> = selection.packages.iter().map(|selected| selected.package.name).collect();
+        let all = parsed.iter().flat_map(|(.., index)| index.packages());
+        stanzas.extend(all.filter(|package| names.contains(package.name)).map(|package| package.stanza.into()));
+    }
     let manual = selection.packages.iter().filter(included).map(|selected| selected.package.name.to_owned());
     Ok(Choice {
         manual: manual.collect(),
         packages,
+        required: selection.debootstrap.required.len(),
+        stanzas,
         debootstrap: selection.debootstrap.required.iter().chain(&selection.debootstrap.base).cloned().collect(),
         upstart_installable: universe.candidate("upstart").is_some(),
     })

@@ -3,11 +3,13 @@
 use std::io::Write;
 
 use bedplate_image::layer::LayerError;
-use bedplate_image::{ConfigEditor, Contents, write_tree};
+use bedplate_image::{ConfigEditor, Contents, write_gnu_tar, write_tree};
 use bedplate_oci::{Created, History, ImageConfig, Platform, Reference, media_type, to_json};
 use bedplate_store::{Image, Lease, StoreError};
 use bedplate_tree::{Timestamp, Tree};
 use thiserror::Error;
+
+use crate::finish::Style;
 
 /// A root cannot be made an image, or written as an archive.
 #[derive(Debug, Error)]
@@ -90,11 +92,14 @@ pub fn store_image(
     lease.add_new_image(&config, vec![descriptor], about.annotations(), names).map_err(ImageError::Store)
 }
 
-/// Writes the root as a tar archive.
+/// Writes the root as a tar archive: as a layer, or in GNU tar's form where the style promises the bytes of one.
 ///
 /// # Errors
 /// [`ImageError`].
-pub fn write_archive(tree: &Tree, contents: &dyn Contents, sink: impl Write) -> Result<(), ImageError> {
+pub fn write_archive(tree: &Tree, contents: &dyn Contents, style: Style, sink: impl Write) -> Result<(), ImageError> {
+    if style == Style::Debuerreotype {
+        return write_gnu_tar(tree, contents, sink).map(drop).map_err(ImageError::Layer);
+    }
     let (_, left_out) = write_tree(tree, contents, sink).map_err(ImageError::Layer)?;
     refuse(&left_out)
 }

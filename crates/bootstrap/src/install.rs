@@ -289,7 +289,8 @@ impl Scripts<'_> {
         let made = |source| InstallError::Make { path: log.clone(), source };
         let log = File::options().read(true).append(true).create_new(true).open(&log).map_err(made)?;
         let mut mounts = Vec::new();
-        if next.iter().any(|payload| payload.control_file("preinst").is_some()) {
+        let mut preinsts = next.iter().chain(packages.iter().filter(|_| first));
+        if preinsts.any(|payload| payload.control_file("preinst").is_some()) {
             mounts.push(sandbox::bind(control.clone(), CONTROL_DIR));
         }
         let config = sandbox::config(self.lease, ground.tree(), mounts, None)?;
@@ -300,7 +301,7 @@ impl Scripts<'_> {
         ground.work(&config, contents, |session: &mut Session| -> Result<(), InstallError> {
             let mut runner = Runner::new(session, self.environment.clone(), log);
             if first {
-                self.first_preinsts(&mut runner, packages, has_awk, observe)?;
+                self.first_preinsts(&mut runner, &control, packages, has_awk, observe)?;
             }
             self.configure(&mut runner, first, packages, observe)?;
             for payload in next {
@@ -315,6 +316,7 @@ impl Scripts<'_> {
     fn first_preinsts(
         &self,
         runner: &mut Runner<'_>,
+        control: &std::path::Path,
         packages: &[&Payload],
         has_awk: bool,
         observe: &mut dyn FnMut(Step<'_>),
@@ -327,8 +329,9 @@ impl Scripts<'_> {
             runner.run("ln", &["ln", "-s", "mawk", "/usr/bin/awk"], &[], &mut hear)?;
         }
         for payload in packages {
-            let script = format!("/var/lib/dpkg/info/{}.preinst", payload.control().info_name());
-            self.preinst(runner, payload, &script, observe)?;
+            // Not from `info`, where it lies as well: debconf takes the owner of a question from `control` beside a preinst.
+            self.fill(control, payload)?;
+            self.preinst(runner, payload, &format!("{CONTROL_DIR}/preinst"), observe)?;
         }
         if mawk {
             runner.run("rm", &["rm", "-f", "/usr/bin/awk"], &[], &mut |line| observe(Step::Said(line)))?;
@@ -403,6 +406,8 @@ impl Scripts<'_> {
             let entry = entry.map_err(made(control))?;
             fs::remove_file(entry.path()).map_err(made(&entry.path()))?;
         }
+        let path = control.join("control");
+        fs::write(&path, payload.control().text()).map_err(made(&path))?;
         for (name, file) in payload.control_files() {
             // One plain name: what a package may call its control files was checked when it was read.
             let path = control.join(&**name);

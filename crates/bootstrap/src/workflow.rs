@@ -7,13 +7,14 @@ use bedplate_oci::Digest;
 use bedplate_packages::deb::payload::Payload;
 use bedplate_store::Lease;
 use bedplate_sys::userns::Privilege;
-use bedplate_tree::{Timestamp, Tree};
+use bedplate_tree::{Delta, Timestamp, Tree};
 use thiserror::Error;
 
 use crate::acquire::{self, AcquireError, Acquired, Context};
 use crate::choose::{Choice, ChooseError, choose};
 use crate::event::{Acquiring, Event, Observer};
-use crate::finish::{self, Facts, FinishError, InstalledPackage};
+use crate::finish::debootstrap::{self, Process, Stage, Unpacked};
+use crate::finish::{self, Facts, FinishError, InstalledPackage, Style};
 use crate::install::{self, InstallError};
 use crate::payloads::{Deb, PayloadError, Payloads};
 use crate::request::{Request, Variant};
@@ -117,6 +118,8 @@ pub struct Built<'a> {
     pub contents: ContentSources<'a>,
     /// No time in it is later.
     pub epoch: Timestamp,
+    /// Which kind of image it is for: it decides on the form of a tar.
+    pub style: Style,
     /// The packages in it, in the order of their names.
     pub packages: Vec<InstalledPackage>,
 }
@@ -218,11 +221,47 @@ impl<'a> Workshop<'a> {
             manual: resolved.choice.manual.clone(),
             sources: plan.image_sources.clone(),
         };
-        let finishing = finish::Options { style: request.style, slim: request.slim, ..finish::Options::default() };
+        if request.style == Style::Debuerreotype {
+            for note in self.imitate(&mut tree, &contents, resolved, epoch)? {
+                settings.observer.event(Event::Finished(&note));
+            }
+        }
+        let finishing = finish::Options {
+            style: request.style,
+            slim: request.slim,
+            paths: finish::paths::filter(&request.paths),
+            keep_path_rules: true,
+            ..finish::Options::default()
+        };
         for note in finish::finish(&mut tree, &contents, &facts, &finishing)? {
             settings.observer.event(Event::Finished(&note));
         }
         let Facts { packages, .. } = facts;
-        Ok(Built { tree, contents, epoch, packages })
+        Ok(Built { tree, contents, epoch, style: request.style, packages })
+    }
+
+    /// Gives the root what debootstrap leaves in it.
+    fn imitate(
+        &self,
+        tree: &mut Tree,
+        contents: &ContentSources<'_>,
+        resolved: &Resolved,
+        epoch: Timestamp,
+    ) -> Result<Vec<finish::Note>, FinishError> {
+        let choice = &resolved.choice;
+        let deltas: Vec<Delta> = self.packages.iter().map(Payload::delta).collect();
+        let place = |payload: &Payload| {
+            let name = payload.control().name();
+            choice.debootstrap.iter().position(|known| known == name).unwrap_or(choice.debootstrap.len())
+        };
+        let mut order: Vec<(usize, &Delta)> = self.packages.iter().map(place).zip(&deltas).collect();
+        order.sort_by_key(|(place, _)| *place);
+        let unpacked = order.into_iter().map(|(place, delta)| {
+            let base = !choice.debootstrap.is_empty() && place >= choice.required;
+            Unpacked { stage: if base { Stage::Base } else { Stage::Required }, delta }
+        });
+        let stanzas: Vec<&[u8]> = choice.stanzas.iter().map(|stanza| &**stanza).collect();
+        let packages: Vec<Unpacked<'_>> = unpacked.collect();
+        debootstrap::imitate(tree, contents, &Process { stanzas: &stanzas, packages: &packages, epoch })
     }
 }

@@ -314,8 +314,9 @@ fn set_directory_times(editor: &mut Editor<'_>, process: &Process<'_>) {
             DirectoryTime::Touched => process.epoch,
         };
     }
-    // Devices, a mounted /proc, downloaded indexes and archives: they are gone, and their directories were touched.
-    for path in ["dev", "var/lib/apt/lists", "var/cache/apt", "var/lib/dpkg/updates"] {
+    // Devices, the database, downloaded indexes and archives: no package made them. In a container of Docker, where most
+    // images are made, debootstrap also makes /proc anew.
+    for path in ["dev", "proc", "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/apt/lists", "var/cache/apt"] {
         editor.touch(&own_path(path));
     }
 }

@@ -75,9 +75,9 @@ pub(crate) struct Args {
     /// Take indexes that are older than those seen before
     #[arg(long)]
     pub(super) allow_downgrade: bool,
-    /// Choose packages by the rules of apt or debootstrap
-    #[arg(long, value_name = "apt|debootstrap", default_value = "apt")]
-    pub(super) resolver: String,
+    /// Choose packages by the rules of apt or debootstrap [default: apt; debootstrap for --style debuerreotype]
+    #[arg(long, value_name = "apt|debootstrap")]
+    pub(super) resolver: Option<String>,
     /// Make this kind of image: docker, debuerreotype, mkimage-debootstrap, plain
     #[arg(long, value_name = "STYLE", default_value = "docker")]
     pub(super) style: String,
@@ -187,7 +187,14 @@ impl Args {
         }
         request.architecture.clone_from(&self.arch);
         request.variant = self.variant.parse::<Variant>()?;
-        request.resolver = self.resolver.parse::<Resolver>()?;
+        request.style = self.style.parse::<Style>()?;
+        // What debuerreotype begins with: debootstrap, which knows one pocket.
+        let debuerreotype = request.style == Style::Debuerreotype;
+        request.resolver = match &self.resolver {
+            Some(name) => name.parse::<Resolver>()?,
+            None if debuerreotype => Resolver::Debootstrap,
+            None => Resolver::default(),
+        };
         request.include.clone_from(&self.include);
         request.exclude.clone_from(&self.exclude);
         request.recommends = self.recommends;
@@ -195,6 +202,8 @@ impl Args {
         if !self.pockets.is_empty() {
             request.pockets =
                 Some(self.pockets.iter().map(|name| name.parse::<Pocket>()).collect::<Result<Vec<_>, _>>()?);
+        } else if debuerreotype {
+            request.pockets = Some(vec![Pocket::Release]);
         }
         request.mirrors = self.mirror.iter().map(|text| Mirror::parse(text)).collect();
         request.image_mirrors = self.image_mirror.iter().map(|text| Mirror::parse(text)).collect();
@@ -204,7 +213,6 @@ impl Args {
         request.checks.no_signatures = self.no_check_gpg;
         request.checks.valid_until = self.check_valid_until;
         request.checks.allow_downgrade = self.allow_downgrade;
-        request.style = self.style.parse::<Style>()?;
         request.slim = self.slim;
         request.paths = (self.path_exclude.iter().cloned().map(PathRule::Exclude))
             .chain(self.path_include.iter().cloned().map(PathRule::Include))

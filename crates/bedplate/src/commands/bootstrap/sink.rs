@@ -79,7 +79,7 @@ impl Sink {
             }
             Self::Stdout => {
                 let mut out = BufWriter::with_capacity(output::BUFFER, io::stdout().lock());
-                write_archive(&built.tree, &built.contents, &mut out)?;
+                write_archive(&built.tree, &built.contents, built.style, &mut out)?;
                 Ok(out.flush()?)
             }
             Self::Archive(path, compression) => {
@@ -97,7 +97,7 @@ impl Sink {
 fn archive(path: &Path, compression: Compression, built: &Built<'_>) -> Result<(), Failure> {
     output::to_file(path, |out| {
         let mut encoder = Encoder::new(out, compression, EncodeOptions::default())?;
-        write_archive(&built.tree, &built.contents, &mut encoder)?;
+        write_archive(&built.tree, &built.contents, built.style, &mut encoder)?;
         encoder.finish()?;
         Ok(())
     })
