@@ -108,15 +108,9 @@ pub fn run(
     Ok(outcome)
 }
 
-/// Whether no other thread runs. One that was joined a moment ago may take another to vanish from the kernel's list.
+/// Whether no other thread runs.
 pub(crate) fn alone() -> bool {
-    const LOOKS: u32 = 20;
-    (0..LOOKS).any(|look| {
-        if look > 0 {
-            std::thread::sleep(std::time::Duration::from_micros(100));
-        }
-        thread_count() <= 1
-    })
+    thread_count() <= 1
 }
 
 pub(crate) fn step(step: &'static str) -> impl Fn(CallError) -> RunError {

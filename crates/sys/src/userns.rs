@@ -15,6 +15,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::thread::{CapabilitySet, UnshareFlags};
@@ -222,8 +223,23 @@ pub fn is_root() -> bool {
 }
 
 /// How many threads the process has; 0 where `/proc` does not say.
+///
+/// A thread that was waited for may still be seen by the kernel for a moment, and a scope of threads ends before its
+/// threads do. So where there are several, this looks again for a while; a process with threads at work costs that long.
 pub fn thread_count() -> usize {
-    std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count())
+    /// Far longer than the end of a thread takes on a busy machine.
+    const WHILE: Duration = Duration::from_millis(500);
+    let count = || std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count());
+    let begin = Instant::now();
+    let mut pause = Duration::from_micros(50);
+    loop {
+        let threads = count();
+        if threads <= 1 || begin.elapsed() > WHILE {
+            return threads;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
 }
 
 struct Plan {
