@@ -47,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     target("packages_deb_payload", Shape::Bytes, bedplate_packages::fuzz::deb_payload),
     target("packages_deb_relation", Shape::Text, bedplate_packages::fuzz::deb_relation),
     target("packages_deb_release", Shape::Text, bedplate_packages::fuzz::deb_release),
+    target("packages_deb_solve", Shape::Text, bedplate_packages::fuzz::deb_solve),
     target("packages_deb_sources", Shape::Text, bedplate_packages::fuzz::deb_sources),
     target("packages_deb_version", Shape::Text, bedplate_packages::fuzz::deb_version),
     target("packages_dpkg_texts", Shape::Text, bedplate_packages::fuzz::dpkg_texts),

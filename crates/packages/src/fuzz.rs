@@ -5,6 +5,7 @@ use bedplate_tree::{Content, Entry, Metadata, Source as Place, TreePath};
 use crate::deb::aptconf::AptConfig;
 use crate::deb::compose::{ComposeOptions, Composition, PathFilter};
 use crate::deb::control::{Paragraph, Paragraphs, blank_comments, print_field};
+use crate::deb::crude::{Rules, Script};
 use crate::deb::date;
 use crate::deb::dpkg::alternatives::Alternatives;
 use crate::deb::dpkg::diversions::Diversions;
@@ -17,8 +18,12 @@ use crate::deb::package::Package;
 use crate::deb::payload::Payload;
 use crate::deb::relation::Relations;
 use crate::deb::release::{Release, is_below};
+use crate::deb::select::{Request, Resolver, Variant, select};
+use crate::deb::solve::order::plan;
+use crate::deb::solve::{Source as PackagesSource, Universe, broken};
 use crate::deb::sources::{Source, parse_list, parse_sources, print_list, print_sources};
 use crate::deb::version::DebVersion;
+use crate::deb::wish::Wish;
 
 /// deb822: each paragraph reads as itself again, and what is printed of its fields has their values.
 pub fn deb_control(data: &[u8]) {
@@ -240,4 +245,37 @@ pub fn dpkg_texts(data: &[u8]) {
         assert_eq!(triggers::parse_interests(&printed).expect("what we print, we read"), interests);
     }
     let _ = triggers::parse_directives(data);
+}
+
+/// The solver: one line with a variant and wishes, then an index. What is selected holds; the waves take every package once;
+/// what cannot be selected is explained; and debootstrap's rules end.
+pub fn deb_solve(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (line, rest) = data.split_at(end);
+    let Ok(index) = PackagesIndex::parse(rest) else { return };
+    let line = String::from_utf8_lossy(line);
+    let (variant, wishes) = line.split_once(' ').unwrap_or((&line, ""));
+    let Ok(include) = Wish::list(wishes).map_err(|error| assert!(!error.to_string().is_empty())) else { return };
+    let variant = variant.parse().unwrap_or(Variant::Custom);
+    let source = PackagesSource::new(&index, "stable", "tiny", "main");
+    let universe = Universe::new("amd64", &["i386"], &[source]);
+    let mut request = Request { variant, include, recommends: line.contains('+'), ..Request::default() };
+    match select(&universe, &request) {
+        Ok(selection) => {
+            assert_eq!(broken(&universe, &selection), None);
+            let plan = plan(&universe, &selection, |number| number % 3 == 0);
+            let mut unpacked: Vec<usize> = plan.waves.iter().flat_map(|wave| wave.unpack.iter().copied()).collect();
+            let mut configured: Vec<usize> = plan.configure_order().collect();
+            unpacked.sort_unstable();
+            configured.sort_unstable();
+            assert!(unpacked.iter().copied().eq(0..selection.packages.len()));
+            assert!(configured.iter().copied().eq(0..selection.packages.len()));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    request.resolver = Resolver::Debootstrap(Rules::new(Script::Debian, "bookworm"));
+    match select(&universe, &request) {
+        Ok(selection) => assert!(selection.debootstrap.iter().count() >= selection.packages.len()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
 }

@@ -412,16 +412,12 @@ fn like_mmdebstrap(
     let narrow = |what: &str| {
         format!("?narrow(?or(?archive(^{0}$),?codename(^{0}$)),?architecture({ARCHITECTURE}),{what})", apt.suite)
     };
+    // Apt takes itself for essential unless it is told not to; its cache of packages remembers that.
+    let cache = format!("Dir::Cache={}", apt.folder.join("cache-plain").display());
+    let plain = ["-o", "pkgCacheGen::ForceEssential=,", "-o", &cache];
     let first = match variant {
         Variant::Apt => apt.simulate(None, &["dist-upgrade"])?,
-        // Apt takes itself for essential unless it is told not to; its cache of packages remembers that.
-        _ => {
-            let cache = format!("Dir::Cache={}", apt.folder.join("cache-plain").display());
-            apt.simulate(
-                None,
-                &["-o", "pkgCacheGen::ForceEssential=,", "-o", &cache, "install", &narrow("?essential")],
-            )?
-        }
+        _ => apt.simulate(None, &[plain.as_slice(), &["install", &narrow("?essential")]].concat())?,
     };
     let status = apt.folder.join(format!("status-{variant}-{}", include.join("-")));
     let mut text = String::new();
@@ -455,6 +451,9 @@ fn like_mmdebstrap(
     arguments.extend(pattern.as_deref());
     let mut all = first;
     if arguments.len() > 1 {
+        if variant != Variant::Apt {
+            arguments.splice(0..0, plain);
+        }
         let second = apt.simulate(Some(&status), &arguments)?;
         all.retain(|(name, _)| !second.iter().any(|(other, _)| other == name));
         all.extend(second);

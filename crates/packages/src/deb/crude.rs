@@ -287,3 +287,191 @@ fn firsts<'a>(relations: Relations<'a>) -> impl Iterator<Item = &'a str> {
         group.get(..end).unwrap_or_default().trim_ascii()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::index::PackagesIndex;
+    use super::super::solve::Source;
+    use super::super::wish::Wish;
+    use super::*;
+
+    const SMALL: &[&str] = &[
+        "apt 1; Priority: important; Depends: libapt (>= 9), gpgv | sqv, virtual",
+        "base-files 1; Priority: required; Essential: yes; Pre-Depends: awk",
+        "binutils 1",
+        "build-essential 1; Depends: gcc:any [amd64], dpkg-dev | virtual",
+        "ca-certificates 1",
+        "apt-transport-https 1",
+        "dpkg-dev 1",
+        "gcc 1",
+        "gpgv 1",
+        "init-system-helpers 1; Priority: required; Depends: usrmerge | usr-is-merged",
+        "libapt 1; Depends: libc6",
+        "libc6 1",
+        "mawk 1; Priority: required; Provides: awk",
+        "perl 1",
+        "sqv 1",
+        "usr-is-merged 1",
+        "usrmerge 1; Depends: perl",
+        "vim 1; Priority: important; Depends: vim-common, missing",
+        "vim-common 1",
+        "virtual-owner 1; Provides: virtual",
+        "web 1; Depends: web-data",
+        "web 2; Priority: required",
+        "web-data 1",
+    ];
+
+    fn stanza(line: &str) -> String {
+        let mut parts = line.split(';').map(str::trim);
+        let (name, version) = parts.next().unwrap().split_once(' ').unwrap();
+        let fields: Vec<&str> = parts.collect();
+        format!("Package: {name}\nVersion: {version}\nArchitecture: all\n{}\n\n", fields.join("\n"))
+            .replace("\n\n\n", "\n\n")
+    }
+
+    fn with<T>(sources: &[&[&str]], take: impl FnOnce(&Universe<'_>) -> T) -> T {
+        let texts: Vec<String> = sources.iter().map(|lines| lines.iter().map(|line| stanza(line)).collect()).collect();
+        let indexes: Vec<PackagesIndex<'_>> =
+            texts.iter().map(|text| PackagesIndex::parse(text.as_bytes()).unwrap()).collect();
+        let sources: Vec<Source<'_>> = indexes.iter().map(|index| Source::new(index, "s", "s", "main")).collect();
+        take(&Universe::new("amd64", &[], &sources))
+    }
+
+    fn request(variant: &str, include: &str, exclude: &str) -> Request {
+        Request {
+            variant: variant.parse().unwrap(),
+            include: Wish::list(include).unwrap(),
+            exclude: exclude.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            ..Request::default()
+        }
+    }
+
+    fn listed(request: &Request, rules: &Rules) -> String {
+        with(&[SMALL], |universe| {
+            let names = names(universe, request, rules).unwrap();
+            format!("{} + {}", names.required.join(" "), names.base.join(" "))
+        })
+    }
+
+    #[test]
+    fn rules_of_debian() {
+        // Variant, include, exclude, codename: required, then base.
+        for (variant, include, exclude, codename, expected) in [
+            (
+                "minbase",
+                "",
+                "",
+                "bookworm",
+                "base-files init-system-helpers mawk usr-is-merged web web-data + apt gpgv libapt libc6",
+            ),
+            // Later suites leave usrmerge out, too; older ones follow it.
+            ("minbase", "", "", "trixie", "base-files init-system-helpers mawk web web-data + apt gpgv libapt libc6"),
+            ("minbase", "", "", "sid", "base-files init-system-helpers mawk web web-data + apt gpgv libapt libc6"),
+            (
+                "minbase",
+                "",
+                "",
+                "bullseye",
+                "base-files init-system-helpers mawk perl usrmerge web web-data + apt gpgv libapt libc6",
+            ),
+            (
+                "-",
+                "",
+                "",
+                "trixie",
+                "base-files init-system-helpers mawk web web-data + apt gpgv libapt libc6 vim vim-common",
+            ),
+            (
+                "fakechroot",
+                "",
+                "",
+                "trixie",
+                "base-files binutils init-system-helpers mawk web web-data + apt gpgv libapt libc6 vim vim-common",
+            ),
+            (
+                "buildd",
+                "",
+                "",
+                "trixie",
+                "base-files init-system-helpers mawk web web-data + apt build-essential dpkg-dev gcc gpgv libapt libc6",
+            ),
+            // What is asked for stays though nobody has it; what is excluded comes back where something needs it.
+            (
+                "minbase",
+                "sqv,nobody",
+                "mawk,libapt,web",
+                "trixie",
+                "base-files init-system-helpers + apt gpgv libapt libc6 nobody sqv",
+            ),
+        ] {
+            let found = listed(&request(variant, include, exclude), &Rules::new(Script::Debian, codename));
+            assert_eq!(found, expected, "{variant} {codename}");
+        }
+    }
+
+    #[test]
+    fn rules_by_mirror_and_script() {
+        let base = |rules: Rules| {
+            let list = listed(&request("minbase", "", ""), &rules);
+            list.split_once(" + ").unwrap().1.replace("apt gpgv libapt libc6", "-")
+        };
+        let https = |script, codename: &str| base(Rules { https: true, ..Rules::new(script, codename) });
+        let printing = |codename: &str| base(Rules { printing: true, ..Rules::new(Script::Ubuntu, codename) });
+        for (found, expected) in [
+            (https(Script::Debian, "trixie"), "apt ca-certificates gpgv libapt libc6"),
+            (https(Script::Debian, "buster"), "apt ca-certificates gpgv libapt libc6"),
+            (https(Script::Debian, "stretch"), "apt apt-transport-https ca-certificates gpgv libapt libc6"),
+            (https(Script::Debian, "jessie-kfreebsd"), "apt apt-transport-https ca-certificates gpgv libapt libc6"),
+            (https(Script::Ubuntu, "xenial"), "apt apt-transport-https ca-certificates gpgv libapt libc6"),
+            (https(Script::Ubuntu, "bionic"), "apt ca-certificates gpgv libapt libc6"),
+            // Ubuntu's script follows usrmerge, so it is there by init-system-helpers already.
+            (printing("focal"), "-"),
+            (printing("noble"), "-"),
+        ] {
+            assert_eq!(found, expected);
+        }
+        let noble = |split_usr, printing| {
+            let rules = Rules { printing, split_usr, ..Rules::new(Script::Ubuntu, "noble") };
+            with(&[&["apt 1", "usrmerge 1"]], |universe| {
+                names(universe, &request("minbase", "", ""), &rules).unwrap().base.join(" ")
+            })
+        };
+        assert_eq!(
+            (noble(false, true), noble(false, false), noble(true, true)),
+            ("apt usrmerge".into(), "apt".into(), "apt".into())
+        );
+    }
+
+    #[test]
+    fn the_last_stanza_of_the_first_source_is_taken() {
+        let sources: &[&[&str]] = &[&["apt 1", "lib 3", "lib 2"], &["apt 9", "lib 9", "new 1; Priority: required"]];
+        let taken = with(sources, |universe| {
+            let request = request("minbase", "lib", "");
+            let selection = select(universe, &request, &Rules::new(Script::Debian, "trixie")).unwrap();
+            let one = |it: &Selected<'_>| format!("{}={}:{:?}", it.package.name, it.package.version.as_str(), it.role);
+            selection.packages.iter().map(one).collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(taken, "apt=1:Base lib=2:Included new=1:Required");
+    }
+
+    #[test]
+    fn what_these_rules_cannot() {
+        let rules = Rules::new(Script::Debian, "trixie");
+        for (request, expected) in [
+            (
+                request("essential", "", ""),
+                "cannot understand \"essential\": debootstrap's variants are -, minbase, buildd and fakechroot",
+            ),
+            (request("minbase", "sqv=1", ""), "cannot understand \"sqv=1\": debootstrap's rules take plain names only"),
+            (
+                request("minbase", "?essential", ""),
+                "cannot understand \"?essential\": debootstrap's rules take plain names only",
+            ),
+            (request("minbase", "gpgw", ""), "no package \"gpgw\"; near: gpgv"),
+            (request("minbase", "virtual", ""), "no package \"virtual\""),
+        ] {
+            let error = with(&[SMALL], |universe| select(universe, &request, &rules).unwrap_err().to_string());
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::crude;
 use super::package::Package;
-use super::solve::{Need, PackageId, SolveError, Solver, Universe};
+use super::solve::{NONE, Need, PackageId, SolveError, Solver, Universe};
 use super::wish::Wish;
 
 /// A named set of packages to begin with.
@@ -216,7 +216,7 @@ fn apt<'a>(universe: &Universe<'a>, request: &Request) -> Result<Selection<'a>, 
         let mut wanted: Vec<u32> = roots.iter().map(|root| root.0).collect();
         if request.variant == Variant::Apt {
             // As apt itself does it: to apt, apt is essential, and one run brings both.
-            wanted.extend(Wish::pattern("?exact-name(apt)")?.of_variant(universe, &solver, "")?);
+            wanted.extend(universe.slots_of("apt").map(|slot| solver.candidate(slot)).find(|entry| *entry != NONE));
         }
         solver.stage(&wanted)?;
     }

@@ -320,7 +320,7 @@ impl Pattern {
             Self::True => true,
             Self::False => false,
             Self::Essential => universe.slots[it.slot as usize].essential,
-            Self::Priority(priority) => it.package.priority == *priority,
+            Self::Priority(priority) => it.priority == *priority,
             Self::ExactName(name) => it.package.name == name,
             Self::Name(part) => part.of(it.package.name),
             Self::Section(part) => part.of(it.package.section),

@@ -48,7 +48,7 @@ pub(super) fn explain<'u, 'a>(
     let mut explainer = Explainer { solver, book, origins, told: BTreeSet::new(), lines: Vec::new() };
     for origin in origins {
         if let Origin::Asked(entry) = origin {
-            let reason = if wanted.contains(entry) { "is wanted" } else { "is needed by every variant like this one" };
+            let reason = if wanted.contains(entry) { "is wanted" } else { "belongs to the essential set" };
             explainer.say(0, format!("{} {reason}", explainer.named(*entry)));
             explainer.entry(*entry, 1);
         }
@@ -154,12 +154,22 @@ impl<'a> Explainer<'_, '_, '_, 'a> {
         };
         let text = format!("{} {verb} {:?}", self.short(entry), group.text);
         self.say(depth, text);
+        let candidate = |entry: &u32| self.solver.candidate(self.universe().entries[*entry as usize].slot) == *entry;
+        let candidates: Vec<u32> = group.all().filter(candidate).collect();
+        let mut said: BTreeSet<u32> = BTreeSet::new();
         for alternative in &group.alternatives {
             let relation = alternative.relation;
             if alternative.entries.is_empty() {
                 self.unsatisfied(relation.name, depth + 1);
             }
-            for other in alternative.entries.iter().take(TOLD_MAX) {
+            // A version beside a candidate that would do explains nothing.
+            let told = |entry: &u32| {
+                let slot = self.universe().entries[*entry as usize].slot;
+                let best = self.solver.candidate(slot);
+                (best == *entry || !candidates.contains(&best)) && said.insert(*entry)
+            };
+            let entries: Vec<u32> = alternative.entries.iter().copied().filter(told).collect();
+            for other in entries.iter().take(TOLD_MAX) {
                 let slot = self.universe().entries[*other as usize].slot;
                 let candidate = self.solver.candidate(slot);
                 if self.solver.is_excluded(slot) {
@@ -187,8 +197,8 @@ impl<'a> Explainer<'_, '_, '_, 'a> {
                     }
                 }
             }
-            if alternative.entries.len() > TOLD_MAX {
-                self.say(depth + 1, format!("and {} more, likewise", alternative.entries.len() - TOLD_MAX));
+            if entries.len() > TOLD_MAX {
+                self.say(depth + 1, format!("and {} more, likewise", entries.len() - TOLD_MAX));
             }
         }
     }

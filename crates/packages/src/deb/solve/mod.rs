@@ -113,6 +113,28 @@ fn offer(names: &[String]) -> String {
     }
 }
 
+/// What does not hold in a selection, if anything: for tests and fuzzers. A selection by debootstrap's rules need not hold.
+pub(crate) fn broken(universe: &Universe<'_>, selection: &super::select::Selection<'_>) -> Option<String> {
+    let mut book = Book::new(universe, false);
+    let mut chosen: Vec<u32> = selection.packages.iter().map(|selected| selected.id.0).collect();
+    chosen.sort_unstable();
+    let is_chosen = |entry: &u32| chosen.binary_search(entry).is_ok();
+    for entry in &chosen {
+        let needs = book.of(*entry);
+        let name = universe.entries[*entry as usize].package.name;
+        if let Some((field, error)) = &needs.malformed {
+            return Some(format!("{name}: {field}: {error}"));
+        }
+        if let Some(group) = needs.groups.iter().find(|group| !group.all().any(|other| is_chosen(&other))) {
+            return Some(format!("{name} lacks {}", group.text));
+        }
+        if let Some(conflict) = needs.conflicts.iter().find(|conflict| conflict.entries.iter().any(is_chosen)) {
+            return Some(format!("{name} excludes {}", conflict.text));
+        }
+    }
+    None
+}
+
 /// A plan that is made in stages: what an earlier stage chose is on the disk for the next one.
 #[derive(Debug)]
 pub(crate) struct Solver<'u, 'a> {

@@ -74,8 +74,7 @@ struct Variable {
 pub(crate) struct Question<'q> {
     /// The versions that must be installed.
     pub(crate) asked: &'q [u32],
-    /// The versions that are tried for a group, best first: `(entry, group)`.
-    #[allow(clippy::type_complexity)]
+    /// The versions that are tried for a group, best first.
     pub(crate) solutions: &'q dyn Fn(&super::relations::Group<'_>) -> Vec<u32>,
 }
 

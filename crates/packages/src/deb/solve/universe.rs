@@ -5,11 +5,11 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 
 use super::super::index::PackagesIndex;
-use super::super::package::{MultiArch, Package};
+use super::super::package::{MultiArch, Package, Priority};
 use super::super::relation::{Operator, Relation};
-use super::super::version::DebVersion;
 
 /// The priority of packages of an ordinary source.
 pub const PIN_DEFAULT: i16 = 500;
@@ -87,6 +87,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) source: u16,
     pub(crate) slot: u32,
     pub(crate) lower: u32,
+    /// The package's, to look at all without touching their stanzas.
+    pub(crate) priority: Priority,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,9 +102,9 @@ struct Name<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Provider<'a> {
     entry: u32,
-    version: Option<DebVersion<'a>>,
-    qualifier: Option<&'a str>,
     next: u32,
+    /// The relation, not read yet: of a hundred thousand a solver looks at some hundreds.
+    text: &'a str,
 }
 
 /// The packages of several sources, found by name, with the candidate of each chosen as apt chooses it.
@@ -117,7 +119,7 @@ pub struct Universe<'a> {
     pub(crate) slots: Vec<Slot>,
     names: Vec<Name<'a>>,
     providers: Vec<Provider<'a>>,
-    by_name: HashMap<&'a str, u32>,
+    by_name: HashMap<&'a str, u32, Seed>,
 }
 
 impl<'a> Universe<'a> {
@@ -132,9 +134,9 @@ impl<'a> Universe<'a> {
             sources: sources.to_vec(),
             entries: Vec::with_capacity(count),
             slots: Vec::with_capacity(count),
-            names: Vec::with_capacity(count + count / 4),
+            names: Vec::with_capacity(count * 2),
             providers: Vec::new(),
-            by_name: HashMap::with_capacity(count + count / 4),
+            by_name: HashMap::with_capacity_and_hasher(count * 2, Seed::new()),
         };
         for (number, source) in sources.iter().enumerate() {
             for package in source.index.packages() {
@@ -225,24 +227,19 @@ impl<'a> Universe<'a> {
             before = after;
             after = self.entries[after as usize].lower;
         }
-        self.entries.push(Entry { package, source, slot, lower: after });
+        self.entries.push(Entry { package, source, slot, lower: after, priority: package.priority });
         match before {
             NONE => self.slots[slot as usize].first = entry,
             before => self.entries[before as usize].lower = entry,
         }
         self.slots[slot as usize].essential |= package.essential;
-        if !package.provides.as_str().is_empty() {
-            // What does not parse is passed over: a name that nobody can read is provided to nobody.
-            for relation in package.provides.flat().map_while(Result::ok) {
-                let version = match relation.version {
-                    None => None,
-                    Some((Operator::Equal, version)) => Some(version),
-                    // As apt: a provided name has one version or none.
-                    Some(_) => continue,
-                };
-                let name = self.name(relation.name) as usize;
+        for text in package.provides.as_str().split(',').map(str::trim_ascii) {
+            let end = text.find(|c: char| c.is_ascii_whitespace() || "(:[<|".contains(c)).unwrap_or(text.len());
+            let provided = text.get(..end).unwrap_or_default();
+            if !provided.is_empty() {
+                let name = self.name(provided) as usize;
                 let next = std::mem::replace(&mut self.names[name].provider, self.providers.len() as u32);
-                self.providers.push(Provider { entry, version, qualifier: relation.qualifier, next });
+                self.providers.push(Provider { entry, next, text });
             }
         }
     }
@@ -364,14 +361,14 @@ impl<'a> Universe<'a> {
             }
         }
         let real = found.len();
-        self.each_provider(*name, |provider, it| {
-            let serves = match provider.qualifier {
+        self.each_provider(*name, |entry, it, provided| {
+            let serves = match provided.qualifier {
                 None => serves(it),
                 Some("any") => any,
                 Some(qualifier) => !any && self.architecture_number(qualifier) == Some(wanted),
             };
-            if serves && provided(relation, provider.version) {
-                push_provider(&mut found, real, self.slots[it.slot as usize].name == *name, provider.entry);
+            if serves && admits(relation, provided) {
+                push_provider(&mut found, real, self.slots[it.slot as usize].name == *name, entry);
             }
         });
         found
@@ -403,19 +400,23 @@ impl<'a> Universe<'a> {
             }
         }
         let real = found.len();
-        self.each_provider(*name, |provider, it| {
+        self.each_provider(*name, |entry, it, provided| {
             let other = self.slots[it.slot as usize].name;
-            if other != own && serves(it) && provided(relation, provider.version) {
-                push_provider(&mut found, real, other == *name, provider.entry);
+            if other != own && serves(it) && admits(relation, provided) {
+                push_provider(&mut found, real, other == *name, entry);
             }
         });
         found
     }
 
-    fn each_provider(&self, name: u32, mut take: impl FnMut(&Provider<'a>, &Entry<'a>)) {
+    /// Every version that provides a name, and how. What does not parse is passed over: what nobody can read is provided
+    /// to nobody.
+    fn each_provider(&self, name: u32, mut take: impl FnMut(u32, &Entry<'a>, &Relation<'a>)) {
         let mut at = self.names[name as usize].provider;
         while let Some(provider) = self.providers.get(at as usize) {
-            take(provider, &self.entries[provider.entry as usize]);
+            if let Ok(relation) = Relation::parse(provider.text) {
+                take(provider.entry, &self.entries[provider.entry as usize], &relation);
+            }
             at = provider.next;
         }
     }
@@ -429,12 +430,61 @@ fn push_provider(found: &mut Vec<u32>, real: usize, same_name: bool, entry: u32)
     }
 }
 
-/// A provided name without a version never satisfies a relation with one.
+/// Tells whether a provided name satisfies a relation of that name.
+///
+/// Without a version it never satisfies a relation with one; as in apt, anything but `=` provides nothing.
 ///
 /// Spec: Debian Policy 7.5.
-fn provided(relation: &Relation<'_>, version: Option<DebVersion<'_>>) -> bool {
-    match version {
+fn admits(relation: &Relation<'_>, provided: &Relation<'_>) -> bool {
+    match provided.version {
         None => relation.version.is_none(),
-        Some(version) => relation.admits(version),
+        Some((Operator::Equal, version)) => relation.admits(version),
+        Some(_) => false,
+    }
+}
+
+/// Hashes names by folded multiplication from a seed that no archive can know: the names of an index are many, short,
+/// and foreign.
+#[derive(Debug, Clone, Copy)]
+struct Seed(u64);
+
+impl Seed {
+    fn new() -> Self {
+        Self(std::hash::RandomState::new().hash_one(0u8))
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Folded;
+
+    fn build_hasher(&self) -> Folded {
+        Folded(self.0)
+    }
+}
+
+#[derive(Debug)]
+struct Folded(u64);
+
+impl Folded {
+    fn fold(&mut self, word: u64) {
+        // The fraction of the golden ratio: its bits have no pattern that names could follow.
+        let product = u128::from(self.0 ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
+        self.0 = (product as u64) ^ (product >> 64) as u64;
+    }
+}
+
+impl Hasher for Folded {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.fold(u64::from_le_bytes(*word));
+        }
+        let mut last = [0u8; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.fold(u64::from_le_bytes(last));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
