@@ -43,6 +43,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Make a base image from a distribution's signed archive
     Bootstrap(Box<commands::bootstrap::Args>),
+    /// Show or update the keys of distributions
+    Keyring(commands::keyring::Args),
     /// Make an image from a tar archive, a directory or a URL
     Import(commands::import::Args),
     /// Build an image from a Dockerfile

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use bedplate_bootstrap::acquire::{self, AcquireError};
+use bedplate_bootstrap::keyring::UpdateError;
+use bedplate_bootstrap::{BootstrapError, ChooseError};
 use bedplate_fetch::FetchError;
 use bedplate_store::StoreError;
 use bedplate_store::transfer::TransferError;
@@ -171,8 +174,14 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 /// Whose matter an error of a library is. The deepest cause that is known decides.
 fn classify(error: &(dyn Error + 'static)) -> Kind {
     let mut kind = Kind::User;
+    if let Some(error) = error.downcast_ref::<UpdateError>() {
+        return of_archive(error.kind());
+    }
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if let Some(error) = of_acquiring(error) {
+            return of_archive(error.kind());
+        }
         let answer = error.downcast_ref::<io::Error>().map(io::Error::kind);
         if let Some(answer) = answer.or_else(|| error.downcast_ref::<CallError>().map(CallError::kind)) {
             kind = match answer {
@@ -196,10 +205,35 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
     kind
 }
 
+fn of_archive(kind: acquire::Kind) -> Kind {
+    match kind {
+        acquire::Kind::User => Kind::User,
+        acquire::Kind::Input => Kind::Input,
+        acquire::Kind::Environment => Kind::Environment,
+        acquire::Kind::Internal => Kind::Internal,
+    }
+}
+
+/// The error of an archive, also where another stands for it and gives its text as its own.
+fn of_acquiring<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e AcquireError> {
+    if let Some(BootstrapError::Acquire(error) | BootstrapError::Choose(ChooseError::Acquire(error))) =
+        error.downcast_ref::<BootstrapError>()
+    {
+        return Some(error);
+    }
+    error.downcast_ref::<AcquireError>()
+}
+
 /// What to do about an error that a library knows only the cause of.
 fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(hint) = error.downcast_ref::<UpdateError>().and_then(UpdateError::hint) {
+        return Some(hint);
+    }
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if let Some(hint) = of_acquiring(error).and_then(AcquireError::hint) {
+            return Some(hint);
+        }
         if let Some(hint) =
             error.downcast_ref::<bedplate_image::UnpackError>().and_then(bedplate_image::UnpackError::hint)
         {
@@ -262,6 +296,33 @@ mod tests {
         for (failure, status, hinted) in cases {
             assert_eq!((failure.exit_status(), failure.hint.is_some()), (status, hinted), "{}", failure.render());
         }
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_trusted_is_bad_input_with_a_remedy() {
+        let unsigned = || AcquireError::Signature {
+            distribution: "debian".into(),
+            suite: "sid".into(),
+            url: "http://example.org/debian".into(),
+            source: Box::new(bedplate_trust::TrustError::NoTrustedKey { issuers: Vec::new() }),
+        };
+        for failure in [
+            Failure::from(unsigned()),
+            Failure::from(BootstrapError::from(unsigned())),
+            Failure::from(BootstrapError::from(ChooseError::from(unsigned()))),
+        ] {
+            let told = failure.render();
+            assert!(
+                told.starts_with("error: cannot trust the Release file of sid at http://example.org/debian\n"),
+                "{told}"
+            );
+            assert!(told.contains("  cause: signed by no trusted key"), "{told}");
+            assert!(told.contains("run `bedplate keyring update debian`"), "{told}");
+            assert_eq!(failure.exit_status(), 65);
+        }
+        let failure = Failure::from(UpdateError::from(unsigned()));
+        assert!(failure.render().contains("--keyring FILE"), "{}", failure.render());
+        assert_eq!(failure.exit_status(), 65);
     }
 
     #[test]

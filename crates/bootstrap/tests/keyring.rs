@@ -105,7 +105,7 @@ fn a_new_key_is_learnt_from_the_signed_package() {
         matches!(&error, AcquireError::Signature { source, .. } if matches!(**source, TrustError::NoTrustedKey { .. }))
     );
     let hint = error.hint().unwrap();
-    assert!(hint.contains("bedplate keyring update") && hint.contains("--keyring"), "{hint}");
+    assert!(hint.contains("`bedplate keyring update debian`") && hint.contains("--keyring"), "{hint}");
 
     // The keyring package of the suite that is known brings it.
     let keyring = [old.public(), new.public()].concat();

@@ -327,16 +327,18 @@ pub enum TrustError {
 
 impl TrustError {
     /// What a person can do about it, in one sentence; where nothing can be done but to ask another mirror, that.
+    ///
+    /// `distribution` is the word by which its keyrings are updated.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        match self {
+    pub fn remedy(&self, distribution: &str) -> String {
+        let remedy = match self {
             TrustError::NoTrustedKey { .. } => {
-                "if this is a new key of the distribution, run `bedplate keyring update`; else give the keyring with --keyring FILE"
+                "if this is a new key of the distribution, run `bedplate keyring update DISTRIBUTION`; else give the keyring with --keyring FILE"
             }
             TrustError::Rejected { finding, .. } => match finding.rejection {
                 Rejection::FromTheFuture { .. } => "set this machine's clock",
                 Rejection::KeyExpired { .. } | Rejection::WeakKey { .. } => {
-                    "if the distribution prolonged its key, run `bedplate keyring update`; else give a newer keyring with --keyring FILE"
+                    "if the distribution prolonged its key, run `bedplate keyring update DISTRIBUTION`; else give a newer keyring with --keyring FILE"
                 }
                 Rejection::OutsideLife { .. } => "ask the archive that holds the ended suite as it was",
                 _ => "ask another mirror; if it says the same, the archive is not what its distribution signed",
@@ -345,7 +347,8 @@ impl TrustError {
             TrustError::Malformed { .. } | TrustError::TooLarge { .. } | TrustError::TooMany { .. } => {
                 "ask another mirror; a proxy or a login page may have answered in its place"
             }
-        }
+        };
+        remedy.replace("DISTRIBUTION", distribution)
     }
 }
 

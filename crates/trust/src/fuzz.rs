@@ -64,5 +64,5 @@ pub fn keyring(data: &[u8]) {
 
 fn explain(error: &TrustError) {
     assert!(!error.to_string().is_empty());
-    assert!(!error.remedy().is_empty());
+    assert!(!error.remedy("debian").is_empty());
 }

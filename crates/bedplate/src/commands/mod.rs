@@ -14,6 +14,7 @@ pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod keyring;
 pub(crate) mod load;
 pub(crate) mod packages;
 pub(crate) mod prune;
@@ -37,6 +38,7 @@ use crate::failure::Failure;
 pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failure> {
     match command {
         Command::Bootstrap(args) => bootstrap::run(*args, context),
+        Command::Keyring(args) => keyring::run(args, context),
         Command::Import(args) => import::run(args, context),
         Command::Build(args) => build::run(args, context),
         Command::Run(args) => run::run(*args, context),

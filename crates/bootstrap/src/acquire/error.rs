@@ -134,6 +134,8 @@ pub enum AcquireError {
     /// Nobody who is trusted signed the Release file.
     #[error("cannot trust the Release file of {suite} at {url}")]
     Signature {
+        /// The distribution.
+        distribution: String,
         /// The suite.
         suite: String,
         /// The archive.
@@ -360,7 +362,7 @@ impl AcquireError {
             Self::Expired { .. } => {
                 "the mirror lags behind or is frozen; ask another one with --mirror, or take it as it is with --check-valid-until=no"
             }
-            Self::Signature { source, .. } => source.remedy(),
+            Self::Signature { source, distribution, .. } => return Some(source.remedy(distribution)),
             Self::Downgrade { .. } => {
                 "the mirror lags behind, or somebody replays an old state; ask another one with --mirror, or take it with --allow-downgrade"
             }

@@ -190,7 +190,7 @@ fn open_source(
         (true, None) => {
             return Err(AcquireError::Offline { what: format!("the Release file of {}", source.suite), others: 0 });
         }
-        (false, _) => match signed::fetch(source, context)? {
+        (false, _) => match signed::fetch(plan, source, context)? {
             Some(found) => found,
             None => {
                 let url = first()?.to_string();

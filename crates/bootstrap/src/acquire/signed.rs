@@ -36,11 +36,15 @@ pub(crate) struct Verified {
 }
 
 /// Fetches the Release file of a source and gives the mirror that served it; `None` where no mirror has one.
-pub(crate) fn fetch(source: &PlannedSource, context: &Context<'_>) -> Result<Option<(Url, Document)>, AcquireError> {
+pub(crate) fn fetch(
+    plan: &Plan,
+    source: &PlannedSource,
+    context: &Context<'_>,
+) -> Result<Option<(Url, Document)>, AcquireError> {
     let folder = folder(source);
     let mut last = None;
     for (n, mirror) in source.mirrors.iter().enumerate() {
-        match fetch_from(mirror, &folder, source, context) {
+        match fetch_from(mirror, &folder, plan, source, context) {
             Ok(Some(document)) => return Ok(Some((mirror.clone(), document))),
             Ok(None) => {}
             Err(AcquireError::Fetch { what, source: error }) => {
@@ -71,6 +75,7 @@ pub(crate) fn folder(source: &PlannedSource) -> String {
 fn fetch_from(
     mirror: &Url,
     folder: &str,
+    plan: &Plan,
     source: &PlannedSource,
     context: &Context<'_>,
 ) -> Result<Option<Document>, AcquireError> {
@@ -82,6 +87,7 @@ fn fetch_from(
     let signature = get("Release.gpg", MAX_SIGNATURE_BYTES)?;
     if signature.is_none() && !source.unsigned {
         return Err(AcquireError::Signature {
+            distribution: plan.distribution.name.clone(),
             suite: source.suite.clone(),
             url: mirror.to_string(),
             source: Box::new(TrustError::NotSigned),
@@ -154,7 +160,8 @@ pub(crate) fn verify(
             Ok(Verified { text: document.text.clone(), signer: None })
         }
         Err(error) => {
-            Err(AcquireError::Signature { suite: source.suite.clone(), url: url.to_string(), source: Box::new(error) })
+            let (distribution, suite) = (plan.distribution.name.clone(), source.suite.clone());
+            Err(AcquireError::Signature { distribution, suite, url: url.to_string(), source: Box::new(error) })
         }
     }
 }

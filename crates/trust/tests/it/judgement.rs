@@ -181,7 +181,7 @@ fn errors_say_what_to_do() {
     let (a, b) = (key("a"), key("b"));
     let document = a.sign_cleartext(TEXT, &SignSpec::at(T));
     for (document, keyring, judgement, expected) in [
-        (&document[..], ring(&[&b]), now(T.0), "bedplate keyring update"),
+        (&document[..], ring(&[&b]), now(T.0), "`bedplate keyring update debian`"),
         (&document[..], ring(&[&b]), now(T.0), "--keyring FILE"),
         (&document[..], ring(&[&a]), now(T.0 - 86_400), "clock"),
         (&document[..], ring(&[&a]), life(0, 1), "archive that holds the ended suite"),
@@ -189,6 +189,6 @@ fn errors_say_what_to_do() {
         (&document[..document.len() / 2], ring(&[&a]), now(T.0), "another mirror"),
     ] {
         let error = verify_cleartext(document, &keyring, &judgement).unwrap_err();
-        assert!(error.remedy().contains(expected), "{error}: {}", error.remedy());
+        assert!(error.remedy("debian").contains(expected), "{error}: {}", error.remedy("debian"));
     }
 }
