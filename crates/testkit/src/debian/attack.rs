@@ -108,7 +108,7 @@ pub enum Attack {
     ScriptHangs,
     /// A postinst that leaves a daemon.
     ScriptForks,
-    /// A postinst that changes the kernel's settings and the machine's devices; it succeeds only if nothing is changed.
+    /// A preinst that reaches for the kernel's settings and the machine's devices; it fails where it gets at one.
     ScriptMeddles,
 }
 
@@ -531,7 +531,7 @@ fn packages(attack: Attack, outside: &str, secret: u64) -> Vec<Listing> {
             );
             build(victim().postinst(&daemon))
         }
-        Attack::ScriptMeddles => build(victim().postinst(
+        Attack::ScriptMeddles => build(victim().preinst(
             "for file in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sysrq-trigger /sys/power/state; do\n\
              \x20 if [ -e $file ] && { : >> $file; } 2>/dev/null; then echo \"$file can be written\" >&2; exit 1; fi\n\
              done\n\
