@@ -40,7 +40,7 @@ fn parse_paragraph(paragraph: &Paragraph<'_>) -> Result<Source, SourcesError> {
                 let lines =
                     text.trim_start_matches(SEPARATORS).lines().map(str::trim_ascii).filter(|line| !line.is_empty());
                 let key: Vec<&str> = lines.map(|line| if line == "." { "" } else { line }).collect();
-                source.signed_by = Some(SignedBy::Embedded(key.join("\n") + "\n"));
+                source.signed_by = Some(SignedBy::Embedded(key.join("\n").trim_end().to_owned() + "\n"));
             }
             "signed-by" => {
                 let words = text.split(SEPARATORS).filter(|word| !word.is_empty());

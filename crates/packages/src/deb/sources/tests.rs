@@ -128,6 +128,13 @@ fn paragraphs() {
 }
 
 #[test]
+fn empty_lines_behind_a_key_are_not_part_of_it() {
+    let text = "Types: deb\nURIs: http://h\nSuites: ./\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n .\n";
+    let sources = parse_sources(text.as_bytes()).unwrap();
+    assert_eq!(print_sources(&sources), text.replace(" .\n", ""));
+}
+
+#[test]
 fn paragraphs_rejected() {
     let cases = [
         ("URIs: http://h\nSuites: ./\n", "line 1: type \"\": expected deb or deb-src"),
