@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use bedplate_packages::deb::crude::{Rules, Script};
+use bedplate_packages::deb::crude::{Names, Rules, Script};
 use bedplate_packages::deb::index::{IndexError, PackagesIndex};
-use bedplate_packages::deb::select::{self, Variant as SelectVariant};
+use bedplate_packages::deb::select::{self, Role, Variant as SelectVariant};
 use bedplate_packages::deb::solve::{SolveError, Source as UniverseSource, Universe};
 use bedplate_packages::deb::wish::Wish;
 use thiserror::Error;
@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::acquire::{AcquireError, Acquired, Wanted};
 use crate::distribution::Pocket;
 use crate::finish::Style;
+use crate::lock::LockedRole;
 use crate::request::{Request, Resolver, Variant};
 
 /// A package that will be in the root.
@@ -23,8 +24,10 @@ pub struct Chosen {
     pub version: String,
     /// Its architecture, or `all`.
     pub architecture: String,
-    /// Which of the acquired sources has it, by number.
-    pub source: usize,
+    /// The suite that it is taken from: the name of its source.
+    pub suite: String,
+    /// Why it is there.
+    pub role: LockedRole,
     /// What is to be fetched.
     pub wanted: Wanted,
 }
@@ -52,21 +55,15 @@ pub enum ChooseError {
     Acquire(#[from] AcquireError),
 }
 
-/// The packages of a request, in the order of their names, and those that have an interest of their own.
+/// The packages of a request, in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// The packages.
     pub packages: Vec<Chosen>,
-    /// With debootstrap's rules: its names in its order, those of the required set first.
-    pub debootstrap: Vec<String>,
-    /// How many of them are of the required set.
-    pub required: usize,
+    /// With debootstrap's rules: its names, in its order.
+    pub debootstrap: Names,
     /// For a style that keeps them: the stanzas of the packages as they stand in the indexes, in their order.
     pub stanzas: Vec<Box<[u8]>>,
-    /// Names of packages that the request itself asks for.
-    pub manual: Vec<String>,
-    /// Whether the archives have a package `upstart`.
-    pub upstart_installable: bool,
 }
 
 /// Chooses packages.
@@ -131,26 +128,24 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
             name: selected.package.name.to_owned(),
             version: selected.package.version.to_string(),
             architecture: selected.package.architecture.to_owned(),
-            source: *source,
+            suite: acquired.suite.clone(),
+            role: match selected.role {
+                Role::Essential => LockedRole::Essential,
+                Role::Required => LockedRole::Required,
+                Role::Base => LockedRole::Base,
+                Role::Included => LockedRole::Included,
+                Role::Dependency => LockedRole::Dependency,
+            },
             wanted: Wanted::of(selected.package, acquired)?,
         });
     }
-    let included = |selected: &&select::Selected<'_>| selected.role == select::Role::Included;
     let mut stanzas = Vec::new();
     if request.style == Style::Debuerreotype {
         let names: HashSet<&str> = selection.packages.iter().map(|selected| selected.package.name).collect();
         let all = parsed.iter().flat_map(|(.., index)| index.packages());
         stanzas.extend(all.filter(|package| names.contains(package.name)).map(|package| package.stanza.into()));
     }
-    let manual = selection.packages.iter().filter(included).map(|selected| selected.package.name.to_owned());
-    Ok(Choice {
-        manual: manual.collect(),
-        packages,
-        required: selection.debootstrap.required.len(),
-        stanzas,
-        debootstrap: selection.debootstrap.required.iter().chain(&selection.debootstrap.base).cloned().collect(),
-        upstart_installable: universe.candidate("upstart").is_some(),
-    })
+    Ok(Choice { packages, stanzas, debootstrap: selection.debootstrap })
 }
 
 fn variant(variant: Variant) -> SelectVariant {

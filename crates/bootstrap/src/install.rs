@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bedplate_image::ContentSources;
 use bedplate_packages::deb::compose::{ComposeError, ComposeOptions, Composition};
@@ -289,8 +289,8 @@ impl Scripts<'_> {
         let made = |source| InstallError::Make { path: log.clone(), source };
         let log = File::options().read(true).append(true).create_new(true).open(&log).map_err(made)?;
         let mut mounts = Vec::new();
-        let mut preinsts = next.iter().chain(packages.iter().filter(|_| first));
-        if preinsts.any(|payload| payload.control_file("preinst").is_some()) {
+        let of_first: &[&Payload] = if first { packages } else { &[] };
+        if of_first.iter().chain(next).any(|payload| payload.control_file("preinst").is_some()) {
             mounts.push(sandbox::bind(control.clone(), CONTROL_DIR));
         }
         let config = sandbox::config(self.lease, ground.tree(), mounts, None)?;
@@ -305,8 +305,7 @@ impl Scripts<'_> {
             }
             self.configure(&mut runner, first, packages, observe)?;
             for payload in next {
-                self.fill(&control, payload)?;
-                self.preinst(&mut runner, payload, &format!("{CONTROL_DIR}/preinst"), observe)?;
+                self.preinst(&mut runner, &control, payload, observe)?;
             }
             runner.nothing_left("configuring packages")?;
             Ok(())
@@ -316,7 +315,7 @@ impl Scripts<'_> {
     fn first_preinsts(
         &self,
         runner: &mut Runner<'_>,
-        control: &std::path::Path,
+        control: &Path,
         packages: &[&Payload],
         has_awk: bool,
         observe: &mut dyn FnMut(Step<'_>),
@@ -329,9 +328,7 @@ impl Scripts<'_> {
             runner.run("ln", &["ln", "-s", "mawk", "/usr/bin/awk"], &[], &mut hear)?;
         }
         for payload in packages {
-            // Not from `info`, where it lies as well: debconf takes the owner of a question from `control` beside a preinst.
-            self.fill(control, payload)?;
-            self.preinst(runner, payload, &format!("{CONTROL_DIR}/preinst"), observe)?;
+            self.preinst(runner, control, payload, observe)?;
         }
         if mawk {
             runner.run("rm", &["rm", "-f", "/usr/bin/awk"], &[], &mut |line| observe(Step::Said(line)))?;
@@ -342,13 +339,14 @@ impl Scripts<'_> {
     fn preinst(
         &self,
         runner: &mut Runner<'_>,
+        directory: &Path,
         payload: &Payload,
-        script: &str,
         observe: &mut dyn FnMut(Step<'_>),
     ) -> Result<(), InstallError> {
         if payload.control_file("preinst").is_none() {
             return Ok(());
         }
+        self.fill(directory, payload)?;
         let control = payload.control();
         observe(Step::Script(control.name()));
         // Spec: dpkg(1), "Maintainer script environment".
@@ -366,7 +364,8 @@ impl Scripts<'_> {
             ("DPKG_RUNNING_VERSION", self.version),
         ];
         let what = format!("the preinst script of {}", control.name());
-        runner.run(&what, &[script, "install"], &variables, &mut |line| observe(Step::Said(line)))?;
+        let script = format!("{CONTROL_DIR}/preinst");
+        runner.run(&what, &[&script, "install"], &variables, &mut |line| observe(Step::Said(line)))?;
         Ok(())
     }
 
@@ -393,12 +392,9 @@ impl Scripts<'_> {
     }
 
     /// Puts the control files of a package where its preinst finds them.
-    fn fill(&self, control: &std::path::Path, payload: &Payload) -> Result<(), InstallError> {
+    fn fill(&self, control: &Path, payload: &Payload) -> Result<(), InstallError> {
         use std::os::unix::fs::PermissionsExt as _;
-        if payload.control_file("preinst").is_none() {
-            return Ok(());
-        }
-        let made = |path: &std::path::Path| {
+        let made = |path: &Path| {
             let path = path.to_owned();
             move |source| InstallError::Make { path, source }
         };
@@ -406,6 +402,7 @@ impl Scripts<'_> {
             let entry = entry.map_err(made(control))?;
             fs::remove_file(entry.path()).map_err(made(&entry.path()))?;
         }
+        // debconf reads the owner of templates there.
         let path = control.join("control");
         fs::write(&path, payload.control().text()).map_err(made(&path))?;
         for (name, file) in payload.control_files() {

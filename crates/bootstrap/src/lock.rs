@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::acquire::{AcquireError, Acquired, Plan, Source, Wanted, below};
 use crate::distribution::Pocket;
 use crate::finish::AptSource;
-use crate::request::{Mirror, PathRule, Request};
+use crate::request::{Mirror, PathRule, Request, Step};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -497,6 +497,26 @@ impl Lock {
             })
         });
         wanted.collect()
+    }
+
+    /// The steps that can be done again without another word: commands. A file that was copied in must be given anew.
+    #[must_use]
+    pub fn run_steps(&self) -> Vec<Step> {
+        let run = self.steps.iter().filter_map(|step| match step {
+            LockedStep::Run { command, network } => Some(Step::Run { command: command.clone(), network: *network }),
+            LockedStep::CopyIn { .. } => None,
+        });
+        run.collect()
+    }
+
+    /// Compares what was done to a root with the steps of the lock.
+    ///
+    /// # Errors
+    /// [`LockError::Differs`].
+    pub fn keep_steps(&self, done: &[LockedStep]) -> Result<(), LockError> {
+        let mut differences = Differences::default();
+        differences.compare_debug("steps", &self.steps.as_slice(), &done);
+        differences.end()
     }
 
     /// Compares options with those of the lock.

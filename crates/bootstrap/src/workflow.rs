@@ -4,22 +4,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bedplate_image::ContentSources;
 use bedplate_oci::Digest;
+use bedplate_packages::deb::crude::Names;
 use bedplate_packages::deb::payload::Payload;
 use bedplate_store::Lease;
 use bedplate_sys::userns::Privilege;
 use bedplate_tree::{Delta, Timestamp, Tree};
 use thiserror::Error;
 
-use crate::acquire::{self, AcquireError, Acquired, Context};
-use crate::choose::{Choice, ChooseError, choose};
+use crate::acquire::{self, AcquireError, Acquired, Context, Plan};
+use crate::choose::{Choice, ChooseError, Chosen, choose};
+use crate::distribution::Quirk;
 use crate::event::{Acquiring, Event, Observer};
-use crate::finish::debootstrap::{self, Process, Stage, Unpacked};
+use crate::finish::debootstrap::{Process, Stage, Unpacked, imitate};
 use crate::finish::{self, Facts, FinishError, InstalledPackage, Style};
 use crate::install::{self, InstallError};
+use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole, LockedStep};
 use crate::payloads::{Deb, PayloadError, Payloads};
 use crate::request::{Request, Variant};
 use crate::root::{Ground, RootKind};
 use crate::root_error::RootError;
+use crate::steps::{StepError, Steps};
 
 /// A bootstrap failed.
 #[derive(Debug, Error)]
@@ -51,6 +55,15 @@ pub enum BootstrapError {
         /// What the package says.
         found: String,
     },
+    /// A step of customisation.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The style needs more of the index than a lock holds.
+    #[error("style debuerreotype cannot be made from a lock: it holds what debootstrap writes down of the indexes")]
+    LockedStyle,
     /// Scripts need rights that were not taken.
     #[error("scripts need the rights of root, or a user namespace")]
     Privilege,
@@ -67,6 +80,8 @@ pub struct Settings<'a> {
     pub root: RootKind,
     /// Threads that decode packages.
     pub jobs: usize,
+    /// The name servers of steps that use the network: the text of a `resolv.conf`.
+    pub resolv_conf: Option<&'a str>,
     /// `SOURCE_DATE_EPOCH`.
     pub source_date_epoch: Option<i64>,
     /// Who is told what happens.
@@ -79,13 +94,19 @@ impl std::fmt::Debug for Settings<'_> {
     }
 }
 
-/// What will be installed: verified indexes, and the packages chosen of them.
+/// What will be installed.
 #[derive(Debug)]
 pub struct Resolved {
-    /// The indexes.
-    pub acquired: Acquired,
-    /// The packages.
-    pub choice: Choice,
+    /// Where it is asked for.
+    pub plan: Plan,
+    /// The packages, in the order of their names.
+    pub packages: Vec<Chosen>,
+    /// With debootstrap's rules: its names, in its order.
+    pub debootstrap: Names,
+    /// For a style that keeps them: the stanzas of the packages as they stand in the indexes, in their order.
+    pub stanzas: Vec<Box<[u8]>>,
+    /// The verified indexes; `None` where a lock names the packages.
+    pub acquired: Option<Acquired>,
 }
 
 /// Asks the archives and chooses packages; nothing of them is fetched yet.
@@ -96,10 +117,46 @@ pub fn resolve(request: &Request, context: &Context<'_>, observer: &dyn Observer
     let acquiring = Acquiring(observer);
     let context = Context { observer: &acquiring, ..*context };
     let acquired = acquire::open(request, &context)?;
-    let choice = choose(request, &acquired)?;
-    let bytes = choice.packages.iter().map(|chosen| chosen.wanted.size).sum();
-    observer.event(Event::Chosen { packages: choice.packages.len(), bytes });
-    Ok(Resolved { acquired, choice })
+    let Choice { packages, debootstrap, stanzas } = choose(request, &acquired)?;
+    tell(&packages, observer);
+    Ok(Resolved { plan: acquired.plan.clone(), packages, debootstrap, stanzas, acquired: Some(acquired) })
+}
+
+/// Takes the packages that a lock names; no archive is asked for an index, and no solver runs.
+///
+/// `request` is the lock's own ([`Lock::request`]), with mirrors and what else changes no image as the user says.
+///
+/// # Errors
+/// [`BootstrapError`].
+pub fn resolve_locked(
+    lock: &Lock,
+    request: &Request,
+    context: &Context<'_>,
+    observer: &dyn Observer,
+) -> Result<Resolved, BootstrapError> {
+    let mut plan = acquire::plan(request, context.host)?;
+    for notice in &plan.notices {
+        observer.event(Event::Acquire(acquire::Event::Notice(notice)));
+    }
+    plan.image_sources = lock.image_sources.iter().map(LockedImageSource::apt_source).collect();
+    let wanted = lock.wanted(&plan)?;
+    let packages: Vec<Chosen> = (lock.packages.iter().zip(wanted))
+        .map(|(package, wanted)| Chosen {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+            suite: package.source.clone(),
+            role: package.role,
+            wanted,
+        })
+        .collect();
+    tell(&packages, observer);
+    Ok(Resolved { plan, packages, debootstrap: Names::default(), stanzas: Vec::new(), acquired: None })
+}
+
+fn tell(packages: &[Chosen], observer: &dyn Observer) {
+    let bytes = packages.iter().map(|chosen| chosen.wanted.size).sum();
+    observer.event(Event::Chosen { packages: packages.len(), bytes });
 }
 
 /// Packages, decoded.
@@ -122,6 +179,27 @@ pub struct Built<'a> {
     pub style: Style,
     /// The packages in it, in the order of their names.
     pub packages: Vec<InstalledPackage>,
+    /// What was done to it after all packages were configured.
+    pub steps: Vec<LockedStep>,
+}
+
+impl Built<'_> {
+    /// The lock of this root: what it takes to make it again. `None` where it was made from one.
+    #[must_use]
+    pub fn lock(&self, resolved: &Resolved, request: &Request) -> Option<Lock> {
+        let acquired = resolved.acquired.as_ref()?;
+        let packages = resolved.packages.iter().map(|chosen| LockedPackage {
+            name: chosen.name.clone(),
+            version: chosen.version.clone(),
+            architecture: chosen.architecture.clone(),
+            source: chosen.suite.clone(),
+            path: chosen.wanted.path.clone(),
+            size: chosen.wanted.size,
+            digest: chosen.wanted.sha256,
+            role: chosen.role,
+        });
+        Some(Lock::new(request, acquired, self.epoch.seconds, self.steps.clone(), packages.collect()))
+    }
 }
 
 impl<'a> Workshop<'a> {
@@ -138,7 +216,7 @@ impl<'a> Workshop<'a> {
         let acquiring = Acquiring(settings.observer);
         let context = Context { observer: &acquiring, ..*context };
         let payloads = Payloads::open(settings.lease)?;
-        let chosen = &resolved.choice.packages;
+        let chosen = &resolved.packages;
         let wanted: Vec<_> = chosen.iter().map(|chosen| chosen.wanted.clone()).collect();
         let stopped = AtomicBool::new(false);
         let fetched =
@@ -174,7 +252,7 @@ impl<'a> Workshop<'a> {
         request: &Request,
         settings: &'b Settings<'a>,
     ) -> Result<Built<'b>, BootstrapError> {
-        let plan = &resolved.acquired.plan;
+        let plan = &resolved.plan;
         let newest = self.packages.iter().map(Payload::newest).max().unwrap_or(0);
         let epoch = Timestamp::from_seconds(request.epoch.or(settings.source_date_epoch).unwrap_or(newest));
         let mut contents = ContentSources::new().with_streams(move |digest: &Digest| {
@@ -186,24 +264,25 @@ impl<'a> Workshop<'a> {
             merged_usr: plan.merged_usr,
             epoch,
         };
-        let waves = crate::waves::waves(&self.packages);
+        let waves = crate::waves::waves(&self.packages, &resolved.debootstrap.required);
+        let mut steps = Steps { request, lease: settings.lease, epoch, done: Vec::new() };
+        let mut observe = |step: install::Step<'_>| settings.observer.event(Event::Install(step));
         let mut tree = if request.variant == Variant::Extract {
-            install::extract(&self.packages, &waves, &options)?
+            let mut tree = install::extract(&self.packages, &waves, &options)?;
+            steps.copy_only(&mut tree, &mut contents)?;
+            tree
         } else {
             let privilege = settings.privilege.ok_or(BootstrapError::Privilege)?;
             let mut ground = Ground::new(settings.lease, privilege, settings.root)?;
-            let mut observe = |step: install::Step<'_>| settings.observer.event(Event::Install(step));
-            install::install(
-                &mut ground,
-                settings.lease,
-                &mut contents,
-                &self.packages,
-                &waves,
-                &options,
-                &mut observe,
-            )?;
+            let lease = settings.lease;
+            install::install(&mut ground, lease, &mut contents, &self.packages, &waves, &options, &mut observe)?;
+            steps.carry_out(&mut ground, &mut contents, settings.resolv_conf, &mut observe)?;
             ground.into_tree()
         };
+        let steps = steps.done;
+        if request.style == Style::Debuerreotype {
+            self.imitate(resolved, &mut tree, &contents, epoch, settings)?;
+        }
         let packages: Vec<InstalledPackage> = (self.packages.iter().map(Payload::control))
             .map(|control| InstalledPackage {
                 name: control.name().to_owned(),
@@ -211,21 +290,17 @@ impl<'a> Workshop<'a> {
                 architecture: control.architecture().to_owned(),
             })
             .collect();
+        let manual = resolved.packages.iter().filter(|chosen| chosen.role == LockedRole::Included);
         let facts = Facts {
             distribution: plan.distribution.name.clone(),
             suite: plan.suite.codename.clone(),
             architecture: plan.architecture.clone(),
             epoch,
             packages,
-            upstart_installable: resolved.choice.upstart_installable,
-            manual: resolved.choice.manual.clone(),
+            upstart_installable: plan.suite.has(Quirk::Upstart),
+            manual: manual.map(|chosen| chosen.name.clone()).collect(),
             sources: plan.image_sources.clone(),
         };
-        if request.style == Style::Debuerreotype {
-            for note in self.imitate(&mut tree, &contents, resolved, epoch)? {
-                settings.observer.event(Event::Finished(&note));
-            }
-        }
         let finishing = finish::Options {
             style: request.style,
             slim: request.slim,
@@ -237,31 +312,41 @@ impl<'a> Workshop<'a> {
             settings.observer.event(Event::Finished(&note));
         }
         let Facts { packages, .. } = facts;
-        Ok(Built { tree, contents, epoch, style: request.style, packages })
+        Ok(Built { tree, contents, epoch, style: request.style, packages, steps })
     }
 
-    /// Gives the root what debootstrap leaves in it.
+    /// Gives the root what debootstrap's process leaves in it.
     fn imitate(
         &self,
+        resolved: &Resolved,
         tree: &mut Tree,
         contents: &ContentSources<'_>,
-        resolved: &Resolved,
         epoch: Timestamp,
-    ) -> Result<Vec<finish::Note>, FinishError> {
-        let choice = &resolved.choice;
+        settings: &Settings<'_>,
+    ) -> Result<(), BootstrapError> {
+        if resolved.acquired.is_none() {
+            return Err(BootstrapError::LockedStyle);
+        }
+        let Names { required, base } = &resolved.debootstrap;
         let deltas: Vec<Delta> = self.packages.iter().map(Payload::delta).collect();
+        let known = |name: &&String, payload: &&Payload| payload.control().name() == name.as_str();
         let place = |payload: &Payload| {
-            let name = payload.control().name();
-            choice.debootstrap.iter().position(|known| known == name).unwrap_or(choice.debootstrap.len())
+            let at = required.iter().chain(base).position(|name| known(&name, &payload));
+            at.unwrap_or(required.len() + base.len())
         };
         let mut order: Vec<(usize, &Delta)> = self.packages.iter().map(place).zip(&deltas).collect();
         order.sort_by_key(|(place, _)| *place);
-        let unpacked = order.into_iter().map(|(place, delta)| {
-            let base = !choice.debootstrap.is_empty() && place >= choice.required;
-            Unpacked { stage: if base { Stage::Base } else { Stage::Required }, delta }
-        });
-        let stanzas: Vec<&[u8]> = choice.stanzas.iter().map(|stanza| &**stanza).collect();
-        let packages: Vec<Unpacked<'_>> = unpacked.collect();
-        debootstrap::imitate(tree, contents, &Process { stanzas: &stanzas, packages: &packages, epoch })
+        let stage = |place: usize| match required.is_empty() || place < required.len() {
+            true => Stage::Required,
+            false => Stage::Base,
+        };
+        let packages: Vec<Unpacked<'_>> =
+            order.into_iter().map(|(place, delta)| Unpacked { stage: stage(place), delta }).collect();
+        let stanzas: Vec<&[u8]> = resolved.stanzas.iter().map(|stanza| &**stanza).collect();
+        let process = Process { stanzas: &stanzas, packages: &packages, epoch };
+        for note in imitate(tree, contents, &process)? {
+            settings.observer.event(Event::Finished(&note));
+        }
+        Ok(())
     }
 }

@@ -8,8 +8,9 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use bedplate_bootstrap::acquire::{Context as AcquireContext, Host};
-use bedplate_bootstrap::request::{Request, Variant};
-use bedplate_bootstrap::{Settings, Workshop, resolve};
+use bedplate_bootstrap::lock::Lock;
+use bedplate_bootstrap::request::{Request, Resolver, Variant};
+use bedplate_bootstrap::{Settings, Workshop, resolve, resolve_locked};
 use bedplate_oci::Reference;
 use bedplate_sys::userns::{Sources, become_root};
 
@@ -27,7 +28,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
             format!("cannot name an image {name}: a name with a digest is given by what it names"),
         ));
     }
-    let request = args.request()?;
+    let lock = args.locked.as_deref().map(read_lock).transpose()?;
+    let request = match &lock {
+        Some(lock) => args.locked_request(lock)?,
+        None => args.request()?,
+    };
     let output = args.output.as_deref().map(sink::Sink::parse).transpose()?;
     let only_list = args.print_debs || args.download_only;
     // While there is one thread, and before any file of the store is opened: what scripts own belongs to other users.
@@ -49,11 +54,17 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         offline: args.offline,
         observer: &observer,
     };
-    let resolved = resolve(&request, &acquiring, &shown)?;
+    let resolved = match &lock {
+        Some(lock) => resolve_locked(lock, &request, &acquiring, &shown)?,
+        None => resolve(&request, &acquiring, &shown)?,
+    };
     if args.print_debs {
         return print_debs(&request, &resolved);
     }
+    // A machine without this file has no name servers to tell of.
+    let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").ok();
     let settings = Settings {
+        resolv_conf: resolv_conf.as_deref(),
         lease: &lease,
         privilege: privilege.as_ref(),
         root: args.root_kind.into(),
@@ -66,6 +77,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         return Ok(0);
     }
     let built = workshop.build(&resolved, &request, &settings)?;
+    if let Some(lock) = &lock {
+        lock.keep_steps(&built.steps)?;
+    }
     shown.writing();
     let about = sink::about(&resolved, &request, &built)?;
     match output {
@@ -79,7 +93,17 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
             writeln!(io::stdout(), "{}", image.id())?;
         }
     }
+    if let (Some(path), Some(lock)) = (&args.lock, built.lock(&resolved, &request)) {
+        crate::output::to_file(path, |out| Ok(out.write_all(lock.to_toml().as_bytes())?))
+            .map_err(|failure| failure.context(format!("cannot write the lock file {path:?}")))?;
+    }
     Ok(0)
+}
+
+fn read_lock(path: &Path) -> Result<Lock, Failure> {
+    let failed = |failure: Failure| failure.context(format!("cannot use the lock file {path:?}"));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.into()))?;
+    Lock::parse(&text).map_err(|error| failed(error.into()))
 }
 
 /// Threads that decode at most when nobody says: each holds a decoder's window of up to 64 MiB.
@@ -87,12 +111,9 @@ const MAX_JOBS: usize = 8;
 
 /// Prints the names of the packages: with debootstrap's rules in its order, on one line as it does.
 fn print_debs(request: &Request, resolved: &bedplate_bootstrap::Resolved) -> Result<u8, Failure> {
-    let choice = &resolved.choice;
     let names: Vec<&str> = match request.resolver {
-        bedplate_bootstrap::request::Resolver::Debootstrap => choice.debootstrap.iter().map(String::as_str).collect(),
-        bedplate_bootstrap::request::Resolver::Apt => {
-            choice.packages.iter().map(|package| package.name.as_str()).collect()
-        }
+        Resolver::Debootstrap if resolved.acquired.is_some() => resolved.debootstrap.iter().collect(),
+        _ => resolved.packages.iter().map(|package| package.name.as_str()).collect(),
     };
     writeln!(io::stdout(), "{}", names.join(" "))?;
     Ok(0)

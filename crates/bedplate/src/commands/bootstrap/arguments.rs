@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bedplate_bootstrap::RootKind;
 use bedplate_bootstrap::distribution::{Distribution, Pocket};
 use bedplate_bootstrap::finish::Style;
+use bedplate_bootstrap::lock::Lock;
 use bedplate_bootstrap::request::{Mirror, PathRule, Request, Resolver, Step, Variant};
 
 use crate::failure::{Failure, Kind};
@@ -111,6 +112,19 @@ pub(crate) struct Args {
     /// Take everything from what was fetched before
     #[arg(long)]
     pub(super) offline: bool,
+    /// Write down which packages and options made the root
+    #[arg(long, value_name = "FILE", conflicts_with = "locked")]
+    pub(super) lock: Option<PathBuf>,
+    /// Use exactly the packages and options of a lock file
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "variant", "include", "exclude", "recommends", "components", "pockets", "arch", "image_mirror", "source",
+            "resolver", "style", "slim", "path_exclude", "path_include", "merged_usr", "no_merged_usr",
+        ]
+    )]
+    pub(super) locked: Option<PathBuf>,
     /// Only print the names of the packages
     #[arg(long)]
     pub(super) print_debs: bool,
@@ -133,8 +147,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WAY", default_value = "auto", hide = true)]
     pub(super) root_kind: Way,
     /// The suite
-    #[arg(value_name = "SUITE")]
-    pub(super) suite: String,
+    #[arg(value_name = "SUITE", required_unless_present = "locked")]
+    pub(super) suite: Option<String>,
 }
 
 /// How progress is shown.
@@ -177,9 +191,31 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
 }
 
 impl Args {
+    /// What a lock asks for, with what changes no image as these flags say.
+    pub(super) fn locked_request(&self, lock: &Lock) -> Result<Request, Failure> {
+        let mut request = lock.request()?;
+        let own = self.request()?;
+        if self.suite.is_some() {
+            let differs = |what: &str| {
+                Failure::new(Kind::User, format!("{what} is given, and the lock has its own"))
+                    .hint("leave it out, or make another lock with --lock")
+            };
+            if own.suite != lock.suite && !lock.suite.ends_with(&format!(":{}", own.suite)) {
+                return Err(differs(&format!("suite {:?}", own.suite)));
+            }
+        }
+        request.distribution = own.distribution;
+        request.mirrors = own.mirrors;
+        request.keyrings = own.keyrings;
+        request.checks = own.checks;
+        request.downloads = own.downloads;
+        request.steps = if own.steps.is_empty() { lock.run_steps() } else { own.steps };
+        Ok(request)
+    }
+
     /// What is asked for.
     pub(super) fn request(&self) -> Result<Request, Failure> {
-        let mut request = Request::new(&self.suite);
+        let mut request = Request::new(self.suite.clone().unwrap_or_default());
         if let Some(path) = &self.distribution {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::from(error).context(format!("cannot read {path:?}")))?;

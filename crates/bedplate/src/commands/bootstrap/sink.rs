@@ -9,7 +9,7 @@ use bedplate_archive::{Compression, Encoder};
 use bedplate_bootstrap::request::Request;
 use bedplate_bootstrap::{About, Built, Resolved, store_image, write_archive};
 use bedplate_image::{UnpackOptions, unpack_tree};
-use bedplate_oci::{Platform, Reference};
+use bedplate_oci::Reference;
 use bedplate_store::Lease;
 use bedplate_sys::rooted::Handle;
 use bedplate_tree::TreePath;
@@ -155,9 +155,8 @@ fn layout(path: &Path, built: &Built<'_>, about: &About, lease: &Lease, names: &
 
 /// What is said of the image.
 pub(super) fn about(resolved: &Resolved, request: &Request, built: &Built<'_>) -> Result<About, Failure> {
-    let plan = &resolved.acquired.plan;
-    let platform: Platform = platform_of(&plan.architecture)
-        .ok_or_else(|| Failure::new(Kind::User, format!("no platform is known for {:?}", plan.architecture)))?;
+    let plan = &resolved.plan;
+    let platform = bedplate_packages::deb::arch::to_platform(&plan.architecture)?;
     let has = |name: &str| {
         TreePath::parse(name.as_bytes()).is_ok_and(|path| matches!(built.tree.resolve(&path, true), Ok((_, Some(_)))))
     };
@@ -175,15 +174,4 @@ pub(super) fn about(resolved: &Resolved, request: &Request, built: &Built<'_>) -
         variant,
         command: shell.map(|(_, shell)| vec![shell.to_owned()]).unwrap_or_default(),
     })
-}
-
-/// FIXME: this belongs to `bedplate_packages::deb`.
-fn platform_of(architecture: &str) -> Option<Platform> {
-    let text = match architecture {
-        "amd64" => "linux/amd64",
-        "arm64" => "linux/arm64/v8",
-        "i386" => "linux/386",
-        _ => return None,
-    };
-    text.parse().ok()
 }
