@@ -462,7 +462,7 @@ fn like_mmdebstrap(
     Ok(all)
 }
 
-fn compare_variants(suite: &'static str) {
+fn compare_variants(suite: &'static str, variants: &[Variant], includes: &[&[&str]]) {
     let test = format!("packages::oracle::variants {suite}");
     let apt = match Apt::open(suite) {
         Ok(apt) => apt,
@@ -470,20 +470,7 @@ fn compare_variants(suite: &'static str) {
     };
     with_universe(&apt, |universe| {
         let mut bad = Vec::new();
-        let includes: &[&[&str]] = &[
-            &[],
-            &["nginx", "python3"],
-            &["systemd-sysv", "openssh-server", "iproute2"],
-            &["default-jre-headless", "postgresql"],
-        ];
-        for variant in [
-            Variant::Essential,
-            Variant::Apt,
-            Variant::Required,
-            Variant::Buildd,
-            Variant::Important,
-            Variant::Standard,
-        ] {
+        for variant in variants.iter().copied() {
             for include in includes {
                 let wishes = include.iter().map(|wish| wish.parse().unwrap()).collect();
                 let request = Request { variant, include: wishes, suite: suite.to_owned(), ..Request::default() };
@@ -504,14 +491,35 @@ fn compare_variants(suite: &'static str) {
     });
 }
 
+const VARIANTS: &[Variant] =
+    &[Variant::Essential, Variant::Apt, Variant::Required, Variant::Buildd, Variant::Important, Variant::Standard];
+const INCLUDES: &[&[&str]] = &[
+    &[],
+    &["nginx", "python3"],
+    &["systemd-sysv", "openssh-server", "iproute2"],
+    &["default-jre-headless", "postgresql"],
+];
+
 #[test]
 fn variants_of_bookworm() {
-    compare_variants("bookworm");
+    compare_variants("bookworm", &[Variant::Apt, Variant::Required], &INCLUDES[1..2]);
 }
 
 #[test]
 fn variants_of_trixie() {
-    compare_variants("trixie");
+    compare_variants("trixie", &[Variant::Essential, Variant::Important], &INCLUDES[1..2]);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn all_variants_of_bookworm() {
+    compare_variants("bookworm", VARIANTS, INCLUDES);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn all_variants_of_trixie() {
+    compare_variants("trixie", VARIANTS, INCLUDES);
 }
 
 fn compare_debootstrap(suite: &'static str) {
