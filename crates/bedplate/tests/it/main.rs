@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod bootstrap;
+mod bootstrap_oracles;
 mod build;
 mod copying;
 mod import;
