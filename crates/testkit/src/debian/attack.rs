@@ -595,10 +595,10 @@ fn renamed(built: Built, name: &str) -> Built {
 /// The document with one letter of its signature changed, the armour's checksum left as it is.
 fn forged(document: &[u8]) -> Vec<u8> {
     let mut bytes = document.to_vec();
-    let marker = b"-----BEGIN PGP SIGNATURE-----";
-    let begin = bytes.windows(marker.len()).position(|window| window == marker).unwrap_or(0);
-    // In the middle of the signature's numbers, past its header.
-    let at = begin + (bytes.len() - begin) * 3 / 5;
+    // The signature's last number, before the checksum of the armour: what stands earlier may be a hint that no reader
+    // needs, as the first bytes of the digest are.
+    let checksum = bytes.windows(2).rposition(|window| window == b"\n=").unwrap_or(bytes.len() - 1);
+    let at = checksum.saturating_sub(20);
     if let Some(letter) = bytes[at..].iter_mut().find(|byte| byte.is_ascii_alphanumeric()) {
         *letter = if *letter == b'A' { b'B' } else { b'A' };
     }
