@@ -17,6 +17,7 @@ pub mod keyring;
 pub mod lock;
 mod payloads;
 mod read;
+pub mod recipe;
 pub mod request;
 mod root;
 mod root_error;

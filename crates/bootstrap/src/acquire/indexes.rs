@@ -17,10 +17,10 @@ use super::signed::{is_missing, write};
 use super::{Context, Index};
 
 /// The largest index as it comes, in bytes: that of Debian's unstable has 10 MiB.
-pub(crate) const MAX_COMPRESSED: u64 = 512 << 20;
+pub(crate) const MAX_COMPRESSED: u64 = 128 << 20;
 
 /// The largest index, in bytes: that of Debian's unstable has 60 MiB, and it is held in memory.
-pub(crate) const MAX_INDEX: u64 = 2 << 30;
+pub(crate) const MAX_INDEX: u64 = 512 << 20;
 
 /// An index that is wanted, with all that its Release file says of it.
 #[derive(Debug)]

@@ -95,7 +95,7 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, AcquireError> {
         distribution,
         suite,
         // Only a host of the same distribution knows its archives.
-        host: (host.distribution.as_deref() == Some(&distribution.name)).then(|| HostSources::read(host)),
+        host: is_host_of(distribution, host).then(|| HostSources::read(host)),
         components: &components,
         architecture: &architecture,
         image_sources: Vec::new(),
@@ -137,6 +137,10 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, AcquireError> {
         allow_downgrade: request.checks.allow_downgrade,
         notices,
     })
+}
+
+fn is_host_of(distribution: &Distribution, host: &Host) -> bool {
+    host.distribution.as_ref().is_some_and(|id| distribution.hosts.contains(id))
 }
 
 struct Planner<'a> {

@@ -13,6 +13,7 @@
 mod resolve;
 mod schema;
 
+pub(crate) use resolve::nearest;
 pub use resolve::{ResolveError, Resolved, resolve};
 pub use schema::{Archive, ArchiveState, Distribution, DistributionError, MergedUsr, Quirk, Suite};
 

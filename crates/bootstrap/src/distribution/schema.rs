@@ -36,6 +36,8 @@ pub struct Distribution {
     pub keyring_package: String,
     /// The keyring inside of an image that its package sources name, unless the suite has another one: an absolute path.
     pub image_keyring: String,
+    /// `ID` of hosts whose package sources name the distribution's archives; its own name when the file says nothing.
+    pub hosts: Vec<String>,
     /// Pockets that an ordinary mirror of the main archive holds, too.
     pub mirrored: Vec<Pocket>,
     /// Archives by name: `current`, `ended`, `ports`.
@@ -225,6 +227,7 @@ struct File {
     ended_keyrings: Vec<String>,
     keyring_package: String,
     image_keyring: String,
+    hosts: Option<Vec<String>>,
     #[serde(default)]
     mirrored: Vec<Pocket>,
     #[serde(default)]
@@ -289,6 +292,7 @@ impl Distribution {
                 true => file.keyrings.clone(),
                 false => file.ended_keyrings,
             },
+            hosts: file.hosts.unwrap_or_else(|| vec![file.name.clone()]),
             name: file.name,
             title: file.title,
             default: file.default,

@@ -1,0 +1,489 @@
+//! Archives as they are, as they were, and as attackers make them: what acquiring takes and what it refuses.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bedplate_bootstrap::acquire::{
+    self, AcquireError, Acquired, Context, Event, Host, Kind, Notice, Observer, Quiet, Stage, Wanted,
+};
+use bedplate_bootstrap::lock::{Lock, LockedPackage, LockedRole};
+use bedplate_bootstrap::request::{Mirror, Request};
+use bedplate_fetch::{Fetcher, Limits, Options};
+use bedplate_packages::deb::index::PackagesIndex;
+use bedplate_store::{OpenOptions, Store};
+use bedplate_testkit::Http;
+use bedplate_testkit::debian::archive::{AllPackages, SignatureFiles};
+use bedplate_testkit::debian::attack::Attack;
+use bedplate_testkit::debian::era::{Archives, Era};
+use bedplate_testkit::debian::{Deb, Repository, Signer, SigningKey, Suite};
+
+const DAY: u64 = 86_400;
+
+/// A store, a keyring, and the way to the archives.
+struct Bench {
+    folder: tempfile::TempDir,
+    store: Store,
+    fetcher: Fetcher,
+    host: Host,
+}
+
+impl Bench {
+    fn new(keyring: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("keyring.gpg"), keyring).unwrap();
+        let store = Store::open(&OpenOptions::new(folder.path().join("store"))).unwrap();
+        let limits = Limits {
+            retries: 1,
+            answer: Duration::from_secs(2),
+            stall: Duration::from_millis(300),
+            backoff: Duration::from_millis(5),
+            max_backoff: Duration::from_millis(20),
+            ..Limits::default()
+        };
+        let fetcher = Fetcher::new(Options { limits, ..Options::default() });
+        Self { folder, store, fetcher, host: Host::default() }
+    }
+
+    fn keyring(&self) -> PathBuf {
+        self.folder.path().join("keyring.gpg")
+    }
+
+    fn request(&self, suite: &str, mirrors: &[String]) -> Request {
+        let mut request = Request::new(suite);
+        request.mirrors = mirrors.iter().map(|text| Mirror::parse(text)).collect();
+        request.keyrings = vec![self.keyring()];
+        request
+    }
+
+    fn context<'a>(&'a self, now: u64, observer: &'a dyn Observer) -> Context<'a> {
+        Context {
+            store: &self.store,
+            fetcher: &self.fetcher,
+            now: i64::try_from(now).unwrap(),
+            host: &self.host,
+            offline: false,
+            observer,
+        }
+    }
+
+    fn open(&self, request: &Request, now: u64) -> Result<Acquired, AcquireError> {
+        acquire::open(request, &self.context(now, &Quiet))
+    }
+
+    /// Opens and fetches the packages of these names.
+    fn get(&self, request: &Request, now: u64, names: &[&str]) -> Result<Vec<PathBuf>, AcquireError> {
+        let acquired = self.open(request, now)?;
+        let wanted = wanted(&acquired, names)?;
+        Ok(acquire::fetch(&wanted, request.downloads, &self.context(now, &Quiet))?.paths)
+    }
+}
+
+fn wanted(acquired: &Acquired, names: &[&str]) -> Result<Vec<Wanted>, AcquireError> {
+    let mut wanted = Vec::new();
+    for source in &acquired.sources {
+        for index in &source.indexes {
+            let index = PackagesIndex::parse(&index.bytes).expect("generated");
+            for package in index.packages().iter().filter(|package| names.contains(&package.name)) {
+                wanted.push(Wanted::of(package, source)?);
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+/// An error with all that it was caused by.
+fn told(error: &AcquireError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What happened, for tests to look at.
+#[derive(Default)]
+struct Record(std::sync::Mutex<Vec<String>>);
+
+impl Observer for Record {
+    fn event(&self, event: Event<'_>) {
+        let line = match event {
+            Event::Notice(notice) => notice.to_string(),
+            Event::Planned { stage, items, cached, .. } => format!("{stage:?}: {items} to fetch, {cached} cached"),
+            Event::Done { stage, name } => format!("{stage:?}: {name}"),
+            Event::Received { .. } | Event::Retrying { .. } => return,
+        };
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Record {
+    fn has(&self, part: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|line| line.contains(part))
+    }
+}
+
+#[test]
+fn each_attack_on_an_archive_is_refused_by_name() {
+    use Kind::{Environment, Input, User};
+    let cases: [(Attack, Kind, &str); 26] = [
+        (Attack::ForgedSignature, Input, "cannot trust the Release file of bookworm"),
+        (Attack::ChangedText, Input, "bad signature"),
+        (Attack::StrippedSignature, Input, "not signed"),
+        (Attack::Unsigned, Input, "not signed"),
+        (Attack::UnknownKey, Input, "signed by no trusted key"),
+        (Attack::ExpiredKey, Input, "the key expired on"),
+        (Attack::RevokedKey, Input, "revoked"),
+        (Attack::WeakDigest, Input, "SHA"),
+        (Attack::SignedInFuture, Input, "in the future"),
+        (Attack::TextOutside, Input, "text before the signed message"),
+        (Attack::ExpiredRelease, Input, "bookworm-security at"),
+        (Attack::FutureRelease, Environment, "is dated 30 days in the future"),
+        (Attack::WrongSuite, Input, "asked for suite \"bookworm\", the Release file is of suite \"oldstable\""),
+        (Attack::OtherIndex, Input, "index bookworm/main"),
+        (Attack::EndlessIndex, Input, "index bookworm/main"),
+        (Attack::IndexBomb, Input, "index bookworm/main"),
+        (Attack::HugeIndex, Input, "are more than the limit of"),
+        (Attack::FilenameWithDots, Input, "leads out of the archive"),
+        (Attack::FilenameAbsolute, Input, "leads out of the archive"),
+        (Attack::WrongHash, Input, "digest mismatch"),
+        (Attack::WrongSize, Input, "bytes, found"),
+        (Attack::Truncated, Environment, "transfer ended after"),
+        (Attack::Hanging, Environment, "victim 1.0"),
+        (Attack::ServerErrors, Environment, "503"),
+        (Attack::NotFound, User, "404"),
+        (Attack::None, User, ""),
+    ];
+    for (attack, kind, expected) in cases {
+        let launched = attack.launch(None);
+        let bench = Bench::new(&launched.keyring);
+        let request = bench.request(launched.suite(), &launched.mirrors);
+        let result = bench.get(&request, launched.now, &["victim"]);
+        if attack == Attack::None {
+            assert_eq!(result.map(|paths| paths.len()).map_err(|error| told(&error)), Ok(1));
+            continue;
+        }
+        let Err(error) = result else { panic!("{attack:?} was taken") };
+        let text = told(&error);
+        assert!(text.contains(expected), "{attack:?}: {text}");
+        assert_eq!(error.kind(), kind, "{attack:?}: {text}");
+        assert!(!launched.outside.exists(), "{attack:?}");
+        let kept = std::fs::read_dir(bench.folder.path().join("store/cache/packages")).unwrap();
+        let kept: Vec<_> = kept.flatten().filter(|entry| entry.file_name() != *"lock").collect();
+        assert!(kept.is_empty(), "{attack:?}: {kept:?}");
+    }
+}
+
+#[test]
+fn archives_of_every_age_are_read() {
+    for era in Era::ALL {
+        let archives = era.archives([Deb::new("one", "1:2.0-1~x").build(), Deb::new("two", "1").build()]);
+        let http = Http::start();
+        let mirrors = archives.render().serve(&http);
+        let bench = Bench::new(&archives.keyring());
+        let request = bench.request(era.codename(), &mirrors);
+        // Keys of ended suites have expired by now.
+        let now = if era.has_expired_keys() { 1_790_000_000 } else { era.date() + DAY };
+        let acquired = bench.open(&request, now).unwrap_or_else(|error| panic!("{era:?}: {}", told(&error)));
+        let pockets = if era == Era::Sid { 1 } else { 3 };
+        assert_eq!(acquired.sources.len(), pockets, "{era:?}");
+        assert!(acquired.sources.iter().all(|source| source.release.signer.is_some()), "{era:?}");
+        let wanted = wanted(&acquired, &["one", "two"]).unwrap();
+        let fetched = acquire::fetch(&wanted, 4, &bench.context(now, &Quiet)).unwrap();
+        assert_eq!(fetched.paths.len(), 2, "{era:?}");
+        for (path, wanted) in fetched.paths.iter().zip(&wanted) {
+            let bytes = std::fs::read(path).unwrap();
+            assert_eq!(bedplate_oci::Digest::of(&bytes), wanted.sha256, "{era:?}");
+        }
+    }
+}
+
+#[test]
+fn an_ended_suite_is_judged_within_its_life_only() {
+    let mut archives = Era::Jessie.archives([Deb::new("one", "1").build()]);
+    // Signed after the suite's end by a key that was valid then, and expired since.
+    let late = 1_700_000_000;
+    let spec = bedplate_testkit::debian::sign::KeySpec {
+        created: late - 10 * DAY,
+        lifetime: Some(20 * DAY),
+        ..Default::default()
+    };
+    let signer = Signer::new(&SigningKey::generate(&spec));
+    for suite in archives.main.suites.iter_mut().chain(&mut archives.security.suites) {
+        suite.date = late;
+        suite.signers = vec![signer.clone()];
+    }
+    let http = Http::start();
+    let mirrors = archives.render().serve(&http);
+    let bench = Bench::new(&archives.keyring());
+    let error = bench.open(&bench.request("jessie", &mirrors), 1_790_000_000).unwrap_err();
+    assert!(told(&error).contains("outside of the suite's life"), "{}", told(&error));
+}
+
+fn trixie(packages: &[(&str, &str)]) -> Archives {
+    Era::Trixie.archives(packages.iter().map(|(name, version)| Deb::new(name, version).build()))
+}
+
+#[test]
+fn a_warm_start_asks_for_release_files_alone_and_an_offline_one_for_nothing() {
+    let archives = trixie(&[("one", "1")]);
+    let http = Http::start();
+    let mirrors = archives.render().serve(&http);
+    let bench = Bench::new(&archives.keyring());
+    let request = bench.request("trixie", &mirrors);
+    let now = Era::Trixie.date() + DAY;
+
+    let record = Record::default();
+    let offline = Context { offline: true, ..bench.context(now, &record) };
+    let error = acquire::open(&request, &offline).unwrap_err();
+    assert_eq!(error.to_string(), "the Release file of trixie is not in the cache, and the network may not be used");
+
+    let cold = bench.get(&request, now, &["one"]).unwrap();
+    let asked = http.requests();
+    let warm = bench.get(&request, now, &["one"]).unwrap();
+    assert_eq!(warm, cold);
+    let after: Vec<String> = http.asked().split_off(asked);
+    assert!(after.iter().all(|path| path.ends_with("InRelease")), "{after:?}");
+    assert_eq!(after.len(), 3, "{after:?}");
+
+    let asked = http.requests();
+    let acquired = acquire::open(&request, &offline).unwrap();
+    let wanted = wanted(&acquired, &["one"]).unwrap();
+    assert_eq!(acquire::fetch(&wanted, 4, &offline).unwrap().paths, cold);
+    assert_eq!(http.requests(), asked);
+    assert!(record.has("Packages: 0 to fetch, 1 cached"));
+
+    std::fs::remove_file(&cold[0]).unwrap();
+    let error = acquire::fetch(&wanted, 4, &offline).unwrap_err();
+    let name = format!("package one 1 {}", wanted[0].name.rsplit(' ').next().unwrap());
+    assert_eq!(error.to_string(), format!("{name} is not in the cache, and the network may not be used"));
+}
+
+#[test]
+fn an_older_release_file_of_the_same_signer_is_refused() {
+    let mut archives = trixie(&[("one", "1")]);
+    let now = Era::Trixie.date() + 3 * DAY;
+    let bench = Bench::new(&archives.keyring());
+    let old = Http::start();
+    let mirrors = archives.render().serve(&old);
+    let mut request = bench.request("trixie", &mirrors);
+    archives.release().date += 2 * DAY;
+    let new = Http::start();
+    let newer = bench.request("trixie", &archives.render().serve(&new));
+    bench.open(&newer, now).unwrap();
+    let error = bench.open(&request, now).unwrap_err();
+    assert!(told(&error).contains("is 2 days older than the newest one seen"), "{}", told(&error));
+    assert!(error.hint().unwrap().contains("--allow-downgrade"));
+    request.checks.allow_downgrade = true;
+    bench.open(&request, now).unwrap();
+}
+
+#[test]
+fn another_pocket_of_the_same_keys_is_no_replacement() {
+    // All of them say `Codename: focal`, and one key signs all.
+    let archives = Era::Focal.archives([Deb::new("one", "1").build()]);
+    let now = Era::Focal.date() + DAY;
+    let bench = Bench::new(&archives.keyring());
+    for (from, to) in [("focal-updates", "focal"), ("focal", "focal-security")] {
+        let mut rendered = archives.render();
+        let release = rendered.site.get(&format!("ubuntu/dists/{from}/InRelease")).to_vec();
+        rendered.site.put(&format!("ubuntu/dists/{to}/InRelease"), release);
+        let http = Http::start();
+        let error = bench.open(&bench.request("focal", &rendered.serve(&http)), now).unwrap_err();
+        assert!(matches!(&error, AcquireError::WrongSuite { wanted, .. } if wanted == to), "{}", told(&error));
+    }
+    // Debian's security archive called its suites as the others up to buster.
+    let archives = Era::Buster.archives([Deb::new("one", "1").build()]);
+    let bench = Bench::new(&archives.keyring());
+    for (from, to) in [
+        ("debian-security/dists/buster/updates", "debian/dists/buster"),
+        ("debian/dists/buster", "debian-security/dists/buster/updates"),
+    ] {
+        let mut rendered = archives.render();
+        let release = rendered.site.get(&format!("{from}/InRelease")).to_vec();
+        rendered.site.put(&format!("{to}/InRelease"), release);
+        let http = Http::start();
+        let request = bench.request("buster", &rendered.serve(&http));
+        let error = bench.open(&request, Era::Buster.date() + DAY).unwrap_err();
+        assert!(matches!(error, AcquireError::WrongSuite { .. }), "{}", told(&error));
+    }
+}
+
+#[test]
+fn the_next_mirror_is_asked_where_one_fails() {
+    let archives = trixie(&[("one", "1")]);
+    let (good, bad) = (Http::start(), Http::start());
+    let rendered = archives.render();
+    let mut mirrors = vec![bad.url("/debian")];
+    mirrors.extend(rendered.serve(&good));
+    bad.serve("/debian/dists/trixie/InRelease", bedplate_testkit::Reply::status(503));
+    let bench = Bench::new(&archives.keyring());
+    let mut request = bench.request("trixie", &mirrors);
+    let now = Era::Trixie.date() + DAY;
+    let record = Record::default();
+    let acquired = acquire::open(&request, &bench.context(now, &record)).unwrap();
+    assert!(record.has("asking the next mirror"));
+    assert_eq!(acquired.sources[0].mirrors.len(), 2);
+    let wanted = wanted(&acquired, &["one"]).unwrap();
+    acquire::fetch(&wanted, 4, &bench.context(now, &record)).unwrap();
+
+    // No mirror has it: the archive is wrong, which is the user's matter.
+    request.mirrors.truncate(1);
+    request.mirrors[0].url = bad.url("/empty");
+    request.pockets = Some(vec![bedplate_bootstrap::distribution::Pocket::Release]);
+    let error = bench.open(&request, now).unwrap_err();
+    assert!(error.to_string().ends_with("/empty has no suite \"trixie\": neither InRelease nor Release"), "{error}");
+}
+
+#[test]
+fn folders_and_flat_repositories_are_archives_too() {
+    let archives = trixie(&[("one", "1")]);
+    let bench = Bench::new(&archives.keyring());
+    let folder = tempfile::tempdir().unwrap();
+    archives.render().site.write_to(folder.path());
+    let flat =
+        Suite { flat: true, path: "extra".into(), signature_files: SignatureFiles::Unsigned, ..Suite::new("extra") };
+    let flat = Repository::new([flat.package(Deb::new("local", "3").build())]);
+    flat.render().write_to(&folder.path().join("flat"));
+    let root = folder.path().to_str().unwrap();
+    let mirrors = archives.render().mirrors(root);
+    let mut request = bench.request("trixie", &mirrors);
+    let now = Era::Trixie.date() + DAY;
+    request.extra_sources = vec![format!("deb file:{root}/flat extra/")];
+    let error = bench.get(&request, now, &["local"]).unwrap_err();
+    assert!(told(&error).contains("not signed"), "{}", told(&error));
+    request.extra_sources = vec![format!("deb [trusted=yes] file:{root}/flat extra/")];
+    let paths = bench.get(&request, now, &["one", "local"]).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(paths.len(), 2);
+}
+
+#[test]
+fn an_unsigned_archive_is_taken_where_asked_and_recorded() {
+    let mut archives = trixie(&[("one", "1")]);
+    for suite in &mut archives.main.suites {
+        suite.signature_files = SignatureFiles::Unsigned;
+    }
+    let http = Http::start();
+    let mirrors = archives.render().serve(&http);
+    let bench = Bench::new(&archives.security.keyring());
+    let mut request = bench.request("trixie", &mirrors);
+    let now = Era::Trixie.date() + DAY;
+    assert!(told(&bench.open(&request, now).unwrap_err()).contains("not signed"));
+    request.checks.unsigned = vec![http.url("/debian")];
+    let record = Record::default();
+    let acquired = acquire::open(&request, &bench.context(now, &record)).unwrap();
+    let signed: Vec<bool> = acquired.sources.iter().map(|source| source.release.signer.is_some()).collect();
+    assert_eq!(signed, [false, false, true]);
+    assert!(record.has("is not signed: taken without verification, as asked"));
+    let lock = Lock::new(&request, &acquired, 0, vec![], vec![]);
+    assert_eq!(lock.sources[0].signer, None);
+}
+
+#[test]
+fn all_packages_may_have_an_index_of_their_own() {
+    let mut archives = trixie(&[("one", "1")]);
+    archives.release().all = AllPackages::Separate;
+    let http = Http::start();
+    let mirrors = archives.render().serve(&http);
+    let bench = Bench::new(&archives.keyring());
+    let acquired = bench.open(&bench.request("trixie", &mirrors), Era::Trixie.date() + DAY).unwrap();
+    let architectures: Vec<&str> =
+        acquired.sources[0].indexes.iter().map(|index| index.architecture.as_str()).collect();
+    assert_eq!(architectures, [acquired.plan.architecture.as_str(), "all"]);
+    assert_eq!(wanted(&acquired, &["one"]).unwrap().len(), 1);
+}
+
+#[test]
+fn what_a_suite_lacks_is_named_with_what_it_has() {
+    let archives = trixie(&[("one", "1")]);
+    let http = Http::start();
+    let mirrors = archives.render().serve(&http);
+    let bench = Bench::new(&archives.keyring());
+    let now = Era::Trixie.date() + DAY;
+    let mut request = bench.request("trixie", &mirrors);
+    request.components = vec!["main".into(), "contrib".into()];
+    assert_eq!(bench.open(&request, now).unwrap_err().to_string(), "trixie has no component \"contrib\": main exist");
+    request.components.clear();
+    request.architecture = Some("hurd-i386".into());
+    let text = bench.open(&request, now).unwrap_err().to_string();
+    assert!(text.starts_with("trixie has no architecture \"hurd-i386\": "), "{text}");
+    request.architecture = None;
+    request.keyrings = vec![PathBuf::from("/nonexistent/keyring.gpg")];
+    let error = bench.open(&request, now).unwrap_err();
+    assert_eq!(error.to_string(), "keyring \"/nonexistent/keyring.gpg\" does not exist");
+    assert_eq!(error.kind(), Kind::User);
+}
+
+#[test]
+fn an_expired_release_file_is_taken_where_nobody_checks() {
+    let launched = Attack::ExpiredRelease.launch(None);
+    let bench = Bench::new(&launched.keyring);
+    let mut request = bench.request(launched.suite(), &launched.mirrors);
+    let error = bench.open(&request, launched.now).unwrap_err();
+    assert!(error.to_string().ends_with("expired 53 days ago"), "{error}");
+    request.checks.valid_until = Some(false);
+    let record = Record::default();
+    acquire::open(&request, &bench.context(launched.now, &record)).unwrap();
+    let expected = Notice::Expired { suite: "bookworm-security".into(), age: 53 * 86_400 };
+    assert!(record.has(&expected.to_string()));
+}
+
+#[test]
+fn a_lock_needs_neither_index_nor_the_same_mirror() {
+    let archives = trixie(&[("one", "1"), ("two", "2")]);
+    let now = Era::Trixie.date() + DAY;
+    let bench = Bench::new(&archives.keyring());
+    let first = Http::start();
+    let request = bench.request("trixie", &archives.render().serve(&first));
+    let acquired = bench.open(&request, now).unwrap();
+    let mut packages = Vec::new();
+    for source in &acquired.sources {
+        for index in &source.indexes {
+            for package in PackagesIndex::parse(&index.bytes).unwrap().packages() {
+                packages.push(LockedPackage::of(package, source, LockedRole::Included).unwrap());
+            }
+        }
+    }
+    let text = Lock::new(&request, &acquired, 5, vec![], packages).to_toml();
+    assert!(!text.contains("127.0.0.1"), "{text}");
+
+    let lock = Lock::parse(&text).unwrap();
+    let other = Http::start();
+    let mut request = lock.request().unwrap();
+    request.mirrors = archives.render().serve(&other).iter().map(|text| Mirror::parse(text)).collect();
+    let plan = acquire::plan(&request, &bench.host).unwrap();
+    let wanted = lock.wanted(&plan).unwrap();
+    let fetched = acquire::fetch(&wanted, 1, &bench.context(now, &Quiet)).unwrap();
+    assert_eq!(fetched.paths.len(), 2);
+    assert!(other.asked().iter().all(|path| path.ends_with(".deb")), "{:?}", other.asked());
+    // The image names what the lock recorded, not who served.
+    assert_eq!(plan.image_sources[0].uri, "http://ftp.debian.org/debian");
+}
+
+#[test]
+fn packages_are_handed_out_as_they_come() {
+    let archives = trixie(&[("one", "1"), ("two", "2"), ("three", "3")]);
+    let now = Era::Trixie.date() + DAY;
+    let bench = Bench::new(&archives.keyring());
+    let http = Http::start();
+    let request = bench.request("trixie", &archives.render().serve(&http));
+    let acquired = bench.open(&request, now).unwrap();
+    let wanted = wanted(&acquired, &["one", "two", "three"]).unwrap();
+    let seen = std::sync::Mutex::new(Vec::new());
+    let ready = |n: usize, path: &Path| {
+        assert!(path.is_file());
+        seen.lock().unwrap().push(n);
+        true
+    };
+    for _ in ["cold", "warm"] {
+        let record = Record::default();
+        acquire::fetch_each(&wanted, 2, &bench.context(now, &record), &ready).unwrap();
+        let mut numbers = std::mem::take(&mut *seen.lock().unwrap());
+        numbers.sort_unstable();
+        assert_eq!(numbers, [0, 1, 2]);
+        assert!(record.has(&format!("{:?}: ", Stage::Packages)));
+    }
+}
