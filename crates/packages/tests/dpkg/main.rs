@@ -1,7 +1,9 @@
 //! Packages, composed roots and the database beside what dpkg itself makes of the same packages.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::print_stdout)]
 
 mod corners;
+mod database;
 mod kit;
 mod packages;
+mod random;
 mod real;

@@ -53,7 +53,8 @@ fn what_is_no_package_is_named() {
     let whole = deb().packed(Packing::Plain, Packing::Plain).build();
     let [_, (_, control), (_, data)] = <[_; 3]>::try_from(members(&whole.bytes)).unwrap();
     let format: (&str, &[u8]) = ("debian-binary", b"2.0\n");
-    let (control, data): ((&str, &[u8]), (&str, &[u8])) = (("control.tar", &control), ("data.tar", &data));
+    let control: (&str, &[u8]) = ("control.tar", &control);
+    let data: (&str, &[u8]) = ("data.tar", &data);
     let text = |text: &str| Tar::new().file("./control", 0o644, text).finish();
     let no_version = text("Package: a1\nArchitecture: all\n");
     let no_name = text("Package: ../x\nVersion: 1\nArchitecture: all\n");

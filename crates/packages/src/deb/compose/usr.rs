@@ -160,3 +160,111 @@ fn crosses_root(path: &TreePath, target: &[u8]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bedplate_tree::Content;
+
+    /// `d:a` a directory, `f:a` a file, `s:a=target` a link, `h:a=target` a hard link; `d7:a` a directory of mode 0700.
+    fn tree(lines: &[&str]) -> Tree {
+        let mut tree = Tree::new();
+        for line in lines {
+            let (what, rest) = line.split_once(':').unwrap();
+            let (name, value) = rest.split_once('=').unwrap_or((rest, ""));
+            let metadata = Metadata { mode: if what == "d7" { 0o700 } else { 0o755 }, ..Metadata::default() };
+            let kind = match what {
+                "d" | "d7" => EntryKind::Directory,
+                "f" => EntryKind::File(Content::from_bytes(name.as_bytes())),
+                "s" => EntryKind::Symlink(value.as_bytes().into()),
+                _ => {
+                    tree.link(&path(name), &path(value)).unwrap();
+                    continue;
+                }
+            };
+            tree.put(&path(name), Entry { kind, metadata }).unwrap();
+        }
+        tree
+    }
+
+    fn names(tree: &Tree) -> String {
+        let shown = tree.walk().skip(1).map(|(path, id)| match &tree.inode(id).entry.kind {
+            EntryKind::Symlink(target) => format!("{path}>{}", String::from_utf8_lossy(target)),
+            EntryKind::Directory if tree.inode(id).entry.metadata.mode == 0o700 => format!("{path}!"),
+            _ if tree.inode(id).links() > 1 => format!("{path}*"),
+            _ => path.to_string(),
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn directories_move_into_usr_and_become_links() {
+        let cases: &[(&[&str], &str)] = &[
+            (&["f:etc/x"], "/etc /etc/x"),
+            (&["f:bin/sh", "f:usr/bin/x"], "/bin>usr/bin /usr /usr/bin /usr/bin/sh /usr/bin/x"),
+            (&["d7:bin", "f:bin/sh", "d:usr/bin"], "/bin>usr/bin /usr /usr/bin /usr/bin/sh"),
+            (&["d7:lib64", "f:lib64/ld"], "/lib64>usr/lib64 /usr /usr/lib64! /usr/lib64/ld"),
+            (
+                &["f:lib/a/x", "f:usr/lib/a/y", "d:usr/lib/b"],
+                "/lib>usr/lib /usr /usr/lib /usr/lib/a /usr/lib/a/x /usr/lib/a/y /usr/lib/b",
+            ),
+            (
+                &["f:bin/gzip", "h:bin/gunzip=bin/gzip", "h:usr/bin/z=bin/gzip"],
+                "/bin>usr/bin /usr /usr/bin /usr/bin/gunzip* /usr/bin/gzip* /usr/bin/z*",
+            ),
+            (
+                &["s:bin/a=/etc/x", "s:bin/b=c", "s:lib/d/e=../f"],
+                "/bin>usr/bin /lib>usr/lib /usr /usr/bin /usr/bin/a>/etc/x /usr/bin/b>c /usr/lib /usr/lib/d /usr/lib/d/e>../f",
+            ),
+            (&["s:bin=usr/bin", "f:usr/bin/x"], "/bin>usr/bin /usr /usr/bin /usr/bin/x"),
+            // A directory that moves as a whole is not looked into.
+            (
+                &["d:usr/lib", "s:lib/new/d/x=../../../etc"],
+                "/lib>usr/lib /usr /usr/lib /usr/lib/new /usr/lib/new/d /usr/lib/new/d/x>../../../etc",
+            ),
+        ];
+        for (lines, expected) in cases {
+            let mut tree = tree(lines);
+            merge_usr(&mut tree, Timestamp::ZERO).unwrap();
+            assert_eq!(names(&tree), *expected, "{lines:?}");
+            assert_eq!(
+                merge_usr(&mut tree, Timestamp::ZERO).unwrap(),
+                Vec::<&str>::new(),
+                "a second time does nothing"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_move_is_named() {
+        let cases: &[(&[&str], &str)] = &[
+            (
+                &["f:bin/sh", "f:usr/bin/sh"],
+                "cannot move \"/bin/sh\" to \"/usr/bin/sh\": regular file is there already",
+            ),
+            (&["f:bin/sh", "d:usr/bin/sh"], "cannot move \"/bin/sh\" to \"/usr/bin/sh\": directory is there already"),
+            (
+                &["d:bin/sh", "s:usr/bin/sh=x"],
+                "cannot move \"/bin/sh\" to \"/usr/bin/sh\": symbolic link is there already",
+            ),
+            (
+                &["s:bin/sh=../etc/x", "d:usr/bin"],
+                "cannot move \"/bin/sh\" into \"/usr\": its target \"../etc/x\" leads to the root directory and out again",
+            ),
+        ];
+        for (lines, expected) in cases {
+            let mut tree = tree(lines);
+            let error = merge_usr(&mut tree, Timestamp::ZERO).unwrap_err();
+            assert_eq!(error.to_string(), *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn links_are_made_before_the_first_package() {
+        let mut tree = tree(&["f:bin/sh"]);
+        link_usr(&mut tree, &aliased_directories("arm64"), Timestamp::ZERO).unwrap();
+        assert_eq!(names(&tree), "/bin /bin/sh /lib>usr/lib /sbin>usr/sbin /usr /usr/bin /usr/lib /usr/sbin");
+        assert_eq!(aliased_directories("amd64"), ["bin", "sbin", "lib", "lib32", "lib64", "libx32"]);
+        assert_eq!(aliased_directories("mips64el"), ["bin", "sbin", "lib", "lib32", "lib64", "libo32"]);
+    }
+}

@@ -16,7 +16,7 @@ pub mod statoverride;
 pub mod status;
 pub mod triggers;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bedplate_tree::{Content, Entry, Metadata, Timestamp, Tree, TreeError, TreePath};
@@ -25,7 +25,7 @@ use thiserror::Error;
 use super::payload::{MultiArch, Payload};
 use diversions::Diversions;
 use statoverride::StatOverrides;
-use triggers::{Interest, TriggerName};
+use triggers::{Directive, Interest, TriggerName};
 
 /// How far a package is in a database that we write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub struct Record<'a> {
     /// Its names that are not to be listed: see [`Composition::unlisted`](super::compose::Composition::unlisted).
     pub unlisted: Option<&'a HashSet<TreePath>>,
 }
+
+/// Gives the bytes of a file of a root, `None` where there is none.
+pub type ReadFile<'a, E> = dyn FnMut(&TreePath) -> Result<Option<Vec<u8>>, E> + 'a;
 
 /// What a database has besides packages.
 #[derive(Debug, Clone, Default)]
@@ -135,7 +138,7 @@ pub fn database(records: &[Record<'_>], options: &DatabaseOptions) -> Result<Vec
 /// # Errors
 /// [`DatabaseError`]; the error of `read`.
 pub fn add_unpacked<E: From<DatabaseError>>(
-    read: &mut dyn FnMut(&TreePath) -> Result<Option<Vec<u8>>, E>,
+    read: &mut ReadFile<'_, E>,
     records: &[Record<'_>],
     options: &DatabaseOptions,
 ) -> Result<Vec<(TreePath, Entry)>, E> {
@@ -181,17 +184,13 @@ impl Files {
     }
 }
 
-fn add<E: From<DatabaseError>>(
-    files: &mut Files,
-    read: &mut dyn FnMut(&TreePath) -> Result<Option<Vec<u8>>, E>,
-    records: &[Record<'_>],
-) -> Result<(), E> {
+fn add<E: From<DatabaseError>>(files: &mut Files, read: &mut ReadFile<'_, E>, records: &[Record<'_>]) -> Result<(), E> {
     let status = read(&admin_path("status"))?.unwrap_or_default();
     files.file("status", merged_status(&status, records)?, 0o644);
     for record in records {
         info::add(files, record);
     }
-    add_triggers(files, read, records)
+    add_triggers(files, read, records, status.is_empty())
 }
 
 /// The stanzas of `existing` and of the packages, in dpkg's order: by name, then architecture.
@@ -235,49 +234,63 @@ pub fn place(tree: &mut Tree, entries: Vec<(TreePath, Entry)>) -> Result<(), Tre
     Ok(())
 }
 
-/// Who is interested in what: the packages' own interests added to those that are there; and what the packages'
-/// files activate of those that were there before.
+/// Who is interested in what: the packages' own interests added to those that are there; and, where there were
+/// packages before, what the new ones activate.
 fn add_triggers<E: From<DatabaseError>>(
     files: &mut Files,
-    read: &mut dyn FnMut(&TreePath) -> Result<Option<Vec<u8>>, E>,
+    read: &mut ReadFile<'_, E>,
     records: &[Record<'_>],
+    first: bool,
 ) -> Result<(), E> {
     let existing = read(&admin_path("triggers/File"))?.unwrap_or_default();
-    let existing = triggers::parse_file_interests(&existing);
-    let mut by_path = existing.map_err(|source| DatabaseError::FileTriggers { source })?;
-    let before = by_path.len();
+    let before = triggers::parse_file_interests(&existing);
+    let before = before.map_err(|source| DatabaseError::FileTriggers { source })?;
+    let mut by_path = before.clone();
     let mut named: BTreeMap<Box<str>, Vec<Interest>> = BTreeMap::new();
+    let mut activated = Activations::new();
     for record in records {
         let control = record.payload.control();
+        let package = control.info_name();
         let text = record.payload.control_file("triggers").unwrap_or_default();
         let directives = triggers::parse_directives(text)
-            .map_err(|source| DatabaseError::Triggers { package: control.name().to_owned(), source })?;
-        for directive in directives.into_iter().filter(|directive| directive.interest) {
-            let interest = Interest { package: control.info_name().into(), awaits: directive.awaits };
-            match directive.name {
-                TriggerName::File(path) => {
-                    by_path.retain(|(there, old)| *there != path || old.package != interest.package);
-                    by_path.push((path, interest));
+            .map_err(|source| DatabaseError::Triggers { package: package.clone(), source })?;
+        activate_files(&mut activated, &before, record);
+        for Directive { interest, awaits, name } in directives {
+            let wants = Interest { package: package.as_str().into(), awaits };
+            match (interest, name) {
+                (true, TriggerName::File(path)) => {
+                    by_path.retain(|(there, old)| *there != path || old.package != wants.package);
+                    by_path.push((path, wants));
                 }
-                TriggerName::Explicit(name) => {
+                (true, TriggerName::Explicit(name)) => {
                     let interests = match named.get_mut(&name) {
                         Some(interests) => interests,
                         None => {
-                            let text = read(&admin_path(&format!("triggers/{name}")))?.unwrap_or_default();
-                            // What cannot be read, dpkg cannot read either; it is written anew.
-                            let there = triggers::parse_interests(&text).unwrap_or_default();
+                            let there = read_interests(read, &name)?;
                             named.entry(name).or_insert(there)
                         }
                     };
-                    interests.retain(|old| old.package != interest.package);
-                    interests.push(interest);
+                    interests.retain(|old| old.package != wants.package);
+                    interests.push(wants);
+                }
+                (false, TriggerName::File(path)) => {
+                    let interests = before.iter().filter(|(there, _)| *there == path);
+                    interests.for_each(|(_, who)| activate(&mut activated, &path, awaits && who.awaits, &package));
+                }
+                (false, TriggerName::Explicit(name)) => {
+                    for who in read_interests(read, &name)? {
+                        activate_named(&mut activated, &name, awaits && who.awaits, &package);
+                    }
                 }
             }
         }
     }
-    if before > 0 {
-        let text = read(&admin_path("triggers/Unincorp"))?.unwrap_or_default();
-        let text = activations(text, by_path.get(..before).unwrap_or_default(), records);
+    if !first {
+        let mut text = read(&admin_path("triggers/Unincorp"))?.unwrap_or_default();
+        for (trigger, who) in activated {
+            text.extend_from_slice(&trigger);
+            text.extend_from_slice(format!(" {}\n", who.join(" ")).as_bytes());
+        }
         files.file("triggers/Unincorp", text, 0o644);
     }
     files.file("triggers/File", triggers::print_file_interests(&by_path), 0o644);
@@ -287,32 +300,48 @@ fn add_triggers<E: From<DatabaseError>>(
     Ok(())
 }
 
-/// Lines for `triggers/Unincorp`: which file triggers the packages' files activate, and who waits for them.
-fn activations(mut text: Vec<u8>, interests: &[(TreePath, Interest)], records: &[Record<'_>]) -> Vec<u8> {
-    let mut activated: BTreeMap<&TreePath, Vec<String>> = BTreeMap::new();
-    let awaited: BTreeMap<&TreePath, bool> = interests.iter().fold(BTreeMap::new(), |mut all, (path, interest)| {
-        *all.entry(path).or_default() |= interest.awaits;
-        all
-    });
-    for record in records {
-        for path in record.payload.list() {
-            let mut at = Some(path.clone());
-            while let Some(path) = at.filter(|path| !path.is_root()) {
-                if let Some((&path, &awaits)) = awaited.get_key_value(&path) {
-                    let who = if awaits { record.payload.control().info_name() } else { "-".to_owned() };
-                    let all = activated.entry(path).or_default();
-                    if !all.contains(&who) {
-                        all.push(who);
-                    }
-                }
-                at = path.parent();
+fn read_interests<E>(read: &mut ReadFile<'_, E>, trigger: &str) -> Result<Vec<Interest>, E> {
+    let text = read(&admin_path(&format!("triggers/{trigger}")))?.unwrap_or_default();
+    // What cannot be read, dpkg cannot read either; where it is written it is written anew.
+    Ok(triggers::parse_interests(&text).unwrap_or_default())
+}
+
+/// Triggers with who waits for them, `-` for nobody: the lines of `triggers/Unincorp`, paths before names.
+type Activations = BTreeMap<Vec<u8>, Vec<String>>;
+
+fn activate(activated: &mut Activations, path: &TreePath, awaits: bool, package: &str) {
+    activate_line(activated, [b"/", path.as_bytes()].concat(), awaits, package);
+}
+
+fn activate_named(activated: &mut Activations, name: &str, awaits: bool, package: &str) {
+    activate_line(activated, name.as_bytes().to_vec(), awaits, package);
+}
+
+fn activate_line(activated: &mut Activations, trigger: Vec<u8>, awaits: bool, package: &str) {
+    let who = if awaits { package } else { "-" };
+    let all = activated.entry(trigger).or_default();
+    if !all.iter().any(|there| there == who) {
+        all.push(who.to_owned());
+    }
+}
+
+/// Activates the triggers that the package's files are at or below of.
+fn activate_files(activated: &mut Activations, interests: &[(TreePath, Interest)], record: &Record<'_>) {
+    if interests.is_empty() {
+        return;
+    }
+    let mut awaited: HashMap<&TreePath, bool> = HashMap::new();
+    for (path, interest) in interests {
+        *awaited.entry(path).or_default() |= interest.awaits;
+    }
+    let package = record.payload.control().info_name();
+    for path in record.payload.list() {
+        let mut at = Some(path.clone());
+        while let Some(path) = at.filter(|path| !path.is_root()) {
+            if let Some(&awaits) = awaited.get(&path) {
+                activate(activated, &path, awaits, &package);
             }
+            at = path.parent();
         }
     }
-    for (path, who) in activated {
-        text.push(b'/');
-        text.extend_from_slice(path.as_bytes());
-        text.extend_from_slice(format!(" {}\n", who.join(" ")).as_bytes());
-    }
-    text
 }

@@ -3,6 +3,9 @@
 use bedplate_tree::TreePath;
 use thiserror::Error;
 
+/// Directives of one package. Real ones have a handful; who looks at them compares each with each.
+pub const MAX_DIRECTIVES: usize = 4096;
+
 /// What a trigger is named by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TriggerName {
@@ -58,6 +61,12 @@ pub enum TriggersError {
         /// The name.
         name: String,
     },
+    /// More than [`MAX_DIRECTIVES`].
+    #[error("line {line}: more than {MAX_DIRECTIVES} directives")]
+    TooMany {
+        /// The line.
+        line: usize,
+    },
     /// A line that should name a package.
     #[error("line {line}: {text:?} is not the name of a package")]
     Package {
@@ -90,6 +99,9 @@ pub fn parse_directives(text: &[u8]) -> Result<Vec<Directive>, TriggersError> {
                 return Err(TriggersError::Directive { line, directive });
             }
         };
+        if directives.len() == MAX_DIRECTIVES {
+            return Err(TriggersError::TooMany { line });
+        }
         directives.push(Directive { interest, awaits, name: trigger_name(name, line)? });
     }
     Ok(directives)
@@ -199,6 +211,10 @@ mod tests {
                 "false true Explicit(\"a\")",
             ]
         );
+        let many = "activate a\n".repeat(MAX_DIRECTIVES);
+        assert_eq!(parse_directives(many.as_bytes()).unwrap().len(), MAX_DIRECTIVES);
+        let more = parse_directives(format!("{many}activate a\n").as_bytes()).unwrap_err();
+        assert_eq!(more.to_string(), "line 4097: more than 4096 directives");
         let cases = [
             ("interest\n", "line 1: expected a directive and a trigger"),
             ("interest a b\n", "line 1: expected a directive and a trigger"),

@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn lines_are_names_with_or_without_a_flag() {
-        let cases: &[(&str, Result<&[(&str, bool)], &str>)] = &[
+        type Expected = Result<&'static [(&'static str, bool)], &'static str>;
+        let cases: &[(&str, Expected)] = &[
             ("", Ok(&[])),
             ("/etc/a\n", Ok(&[("etc/a", false)])),
             ("/etc/a b \n\n/etc/c\n/etc/c\n", Ok(&[("etc/a b", false), ("etc/c", false)])),

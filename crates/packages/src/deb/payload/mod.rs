@@ -495,13 +495,16 @@ impl<W: Write> Tap for Pass<W> {
     }
 }
 
+/// The lines of `md5sums`, where they had to be made.
+type Sums = Option<Box<[u8]>>;
+
 fn read_data<R: Read>(
     ar: &mut Ar<R>,
     member: &Member,
     sink: impl Write,
     conffiles: &mut [Conffile],
     sum_all: bool,
-) -> Result<(Index, Option<Box<[u8]>>), DebError> {
+) -> Result<(Index, Sums), DebError> {
     let result = {
         let source = decode(ar, member, MAX_DATA_SIZE)?;
         index_data(source, sink, conffiles, sum_all)
@@ -514,7 +517,7 @@ fn index_data(
     sink: impl Write,
     conffiles: &mut [Conffile],
     sum_all: bool,
-) -> Result<(Index, Option<Box<[u8]>>), TarError> {
+) -> Result<(Index, Sums), TarError> {
     let limits = Limits { entries: MAX_ENTRIES, ..Limits::default() };
     let pass = Pass { hasher: StreamHasher::new(), sink };
     let mut reader = Reader::with_tap(source, pass).limits(limits);
