@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::super::package::Package;
 use super::super::select::Selection;
 use super::relations::{Book, Need};
 use super::universe::{NONE, Universe};
@@ -52,12 +53,34 @@ impl Plan {
 /// dependencies is broken at a package without one, then at the first by name. The plan depends on the
 /// packages only.
 pub fn plan(universe: &Universe<'_>, selection: &Selection<'_>, has_postinst: impl Fn(usize) -> bool) -> Plan {
-    let graph = Graph::new(universe, selection);
-    let count = selection.packages.len();
+    let entries: Vec<u32> = selection.packages.iter().map(|selected| selected.id.0).collect();
+    let essential = (0..entries.len()).filter(|number| selection.packages[*number].package.essential);
+    waves(universe, &entries, essential.collect(), &has_postinst)
+}
+
+/// Plans the waves of packages that are known without any index, for instance from a lock and their own control files.
+///
+/// `packages` are best in the order of a [`Selection`]: where nothing else decides, it is theirs. `first` are the numbers of
+/// those that are unpacked at once, with all they need; nothing for the essential ones. Numbers are places in `packages`.
+pub fn plan_packages(
+    native: &str,
+    packages: &[Package<'_>],
+    first: Option<&[usize]>,
+    has_postinst: impl Fn(usize) -> bool,
+) -> Plan {
+    let universe = Universe::of_packages(native, packages);
+    let entries: Vec<u32> = (0u32..).take(packages.len()).collect();
+    let essential = || (0..packages.len()).filter(|number| packages[*number].essential).collect();
+    let known = |first: &[usize]| first.iter().copied().filter(|number| *number < packages.len()).collect();
+    waves(&universe, &entries, first.map_or_else(essential, known), &has_postinst)
+}
+
+fn waves(universe: &Universe<'_>, entries: &[u32], first: Vec<usize>, has_postinst: &impl Fn(usize) -> bool) -> Plan {
+    let graph = Graph::new(universe, entries);
+    let count = entries.len();
     let mut state = vec![State::Absent; count];
     let mut plan = Plan::default();
-    let essential = (0..count).filter(|number| selection.packages[*number].package.essential);
-    let mut unpack = graph.closure(essential.collect());
+    let mut unpack = graph.closure(first);
     if unpack.is_empty() {
         unpack = graph.unpackable(&state);
     }
@@ -70,7 +93,7 @@ pub fn plan(universe: &Universe<'_>, selection: &Selection<'_>, has_postinst: im
         if unpack.is_empty() {
             // Nothing is left to unpack; what waits, waits for what is not selected.
             let rest: BTreeSet<usize> = (0..count).filter(|number| state[*number] == State::Unpacked).collect();
-            let configure = graph.sort(selection, rest, &mut state, &has_postinst);
+            let configure = graph.sort(rest, &mut state, has_postinst);
             plan.waves.push(Wave { unpack, configure, forced });
             break;
         }
@@ -78,7 +101,7 @@ pub fn plan(universe: &Universe<'_>, selection: &Selection<'_>, has_postinst: im
             state[*number] = State::Unpacked;
         }
         let ready = graph.configurable(&state);
-        let configure = graph.sort(selection, ready, &mut state, &has_postinst);
+        let configure = graph.sort(ready, &mut state, has_postinst);
         left -= configure.len();
         plan.waves.push(Wave { unpack, configure, forced });
         unpack = graph.unpackable(&state);
@@ -95,24 +118,29 @@ enum State {
 
 /// Who needs whom among the selected packages. Groups that nothing selected satisfies are not in it: debootstrap's
 /// rules leave such ones, and they cannot be waited for.
-struct Graph {
+struct Graph<'a> {
+    names: Vec<&'a str>,
     pre_depends: Vec<Vec<Vec<usize>>>,
     depends: Vec<Vec<Vec<usize>>>,
     /// Who has a group with this one.
     dependents: Vec<Vec<usize>>,
 }
 
-impl Graph {
-    fn new(universe: &Universe<'_>, selection: &Selection<'_>) -> Self {
+impl<'a> Graph<'a> {
+    fn new(universe: &Universe<'a>, entries: &[u32]) -> Self {
         let mut place = vec![NONE; universe.entries.len()];
-        for (number, selected) in (0u32..).zip(&selection.packages) {
-            place[selected.id.0 as usize] = number;
+        for (number, entry) in (0u32..).zip(entries) {
+            place[*entry as usize] = number;
         }
         let mut book = Book::new(universe, false);
-        let dependents = vec![Vec::new(); selection.packages.len()];
-        let mut graph = Self { pre_depends: Vec::new(), depends: Vec::new(), dependents };
-        for (number, selected) in selection.packages.iter().enumerate() {
-            let needs = book.of(selected.id.0);
+        let mut graph = Self {
+            names: entries.iter().map(|entry| universe.entries[*entry as usize].package.name).collect(),
+            pre_depends: Vec::new(),
+            depends: Vec::new(),
+            dependents: vec![Vec::new(); entries.len()],
+        };
+        for (number, entry) in entries.iter().enumerate() {
+            let needs = book.of(*entry);
             let (mut pre_depends, mut depends) = (Vec::new(), Vec::new());
             for group in &needs.groups {
                 let among = group.all().map(|entry| place[entry as usize]).filter(|number| *number != NONE);
@@ -178,7 +206,6 @@ impl Graph {
     /// The order of configuration: what is needed first, the core before all, else by name.
     fn sort(
         &self,
-        selection: &Selection<'_>,
         mut left: BTreeSet<usize>,
         state: &mut [State],
         has_postinst: &impl Fn(usize) -> bool,
@@ -186,8 +213,7 @@ impl Graph {
         let mut order = Vec::with_capacity(left.len());
         for core in CORE {
             // Numbers ascend by name and architecture: the native one comes first.
-            let found: Vec<usize> =
-                left.iter().copied().filter(|number| selection.packages[*number].package.name == *core).collect();
+            let found: Vec<usize> = left.iter().copied().filter(|number| self.names[*number] == *core).collect();
             for number in found {
                 left.remove(&number);
                 state[number] = State::Configured;

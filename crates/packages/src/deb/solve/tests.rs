@@ -308,6 +308,13 @@ fn waves_and_order() {
         (&["a 1; Pre-Depends: b", "b 1; Depends: c", "c 1", "d 1"], "a,d", &[], "b c d > c b d; a > a"),
         // What is needed for configuration waits for a later wave.
         (&["a 1; Depends: b", "b 1; Pre-Depends: c", "c 1"], "a", &[], "a c > c; b > b a"),
+        // What pre-depends on a package that waits, waits with it.
+        (
+            &["a 1; Depends: b", "b 1; Pre-Depends: c", "c 1", "d 1; Pre-Depends: a"],
+            "d",
+            &[],
+            "a c > c; b > b a; d > d",
+        ),
         // The essential ones and what they need come at once, whatever their Pre-Depends.
         (
             &["a 1; Essential: yes; Pre-Depends: b", "b 1; Pre-Depends: c", "c 1", "d 1"],
@@ -332,6 +339,25 @@ fn waves_and_order() {
     for (lines, wishes, without_postinst, expected) in cases {
         assert_eq!(waves(lines, wishes, without_postinst), *expected, "{lines:?}");
     }
+}
+
+#[test]
+fn waves_without_an_index() {
+    let lines = [
+        "a 1; Depends: b",
+        "b 1; Pre-Depends: v",
+        "c 1; Provides: v",
+        "d 1 i386",
+        "e 1; Essential: yes; Depends: nowhere",
+    ];
+    let text: String = lines.iter().map(|line| stanza(line)).collect();
+    let packages = PackagesIndex::parse(text.as_bytes()).unwrap().into_packages();
+    let plan = |first: Option<&[usize]>| {
+        let plan = super::order::plan_packages("amd64", &packages, first, |_| true);
+        plan.waves.into_iter().map(|wave| (wave.unpack, wave.configure)).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(None), [(vec![4], vec![4]), (vec![0, 2, 3], vec![2, 3]), (vec![1], vec![1, 0])]);
+    assert_eq!(plan(Some(&[1, 99])), [(vec![1, 2], vec![2, 1]), (vec![0, 3, 4], vec![0, 3, 4])]);
 }
 
 /// A small archive: packages `a` to `l` with relations to each other and to two virtual names.

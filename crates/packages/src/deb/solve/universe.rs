@@ -150,6 +150,19 @@ impl<'a> Universe<'a> {
         universe
     }
 
+    /// Packages that are all there is, whatever their sources: the number of each is its place. None is a candidate.
+    pub(crate) fn of_packages(native: &'a str, packages: &'a [Package<'a>]) -> Self {
+        let mut foreign: Vec<&'a str> = packages.iter().map(|package| package.architecture).collect();
+        foreign.retain(|architecture| *architecture != "all");
+        foreign.sort_unstable();
+        foreign.dedup();
+        let mut universe = Self::new(native, &foreign, &[]);
+        for package in packages {
+            universe.add(package, 0);
+        }
+        universe
+    }
+
     /// The architecture of the system; packages for `all` count as it.
     #[must_use]
     pub fn native(&self) -> &'a str {
