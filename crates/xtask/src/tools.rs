@@ -31,6 +31,8 @@ pub(crate) const REFERENCES: &[Reference] = &[
     reference("xz-utils", "xz", "codecs"),
     reference("zstd", "zstd", "codecs"),
     reference("bzip2", "bzip2", "codecs"),
+    reference("gpgv", "gpgv", "signatures: GnuPG's verdicts"),
+    reference("sqv", "sqv", "signatures: Sequoia's verdicts"),
     reference("attr", "setfattr", "trees with extended attributes"),
     reference("acl", "setfacl", "trees with access control lists"),
 ];

@@ -41,7 +41,7 @@ fn refused_with_the_reason() {
         (b"<html>".to_vec(), "keyring \"x\" holds no OpenPGP certificate".into()),
         (keybox, "keyring \"x\" is a GnuPG keybox, a private format of GnuPG; export its keys: gpg --no-default-keyring --keyring FILE.kbx --export > FILE.gpg".into()),
         (a.private(), format!("keyring \"x\" holds the private key of {0}, which no keyring needs; export the public one: gpg --export {0}", a.fingerprint())),
-        (armoured[..armoured.len() / 2].as_bytes().to_vec(), "keyring \"x\": the document ends before its line END".into()),
+        (armoured.as_bytes()[..armoured.len() / 2].to_vec(), "keyring \"x\": the document ends before its line END".into()),
         (armoured.replace("\n\n", "\n\n*").into_bytes(), "keyring \"x\": line 3: not base64".into()),
         (a.sign_detached_binary(TEXT, &SignSpec::at(T)), "keyring \"x\": certificate 1 cannot be read: ".into()),
     ] {
