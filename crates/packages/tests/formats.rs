@@ -4,7 +4,10 @@ use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use bedplate_packages::deb::aptconf::AptConfig;
 use bedplate_packages::deb::index::PackagesIndex;
+use bedplate_packages::deb::release::Release;
+use bedplate_packages::deb::sources::{Source, parse_list, parse_sources, print_sources};
 use bedplate_packages::deb::version::DebVersion;
 use bedplate_testkit::{Random, needs, skip};
 
@@ -156,4 +159,89 @@ fn real_indexes_read_as_another_reader_reads_them() {
             }
         }
     }
+}
+
+/// The files of a folder whose names end so, by name.
+fn files_of(folder: &str, suffix: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.to_string_lossy().ends_with(suffix)).collect();
+    paths.sort_unstable();
+    paths
+}
+
+#[test]
+fn real_releases_list_what_the_archive_has() {
+    let test = "formats::real_releases_list_what_the_archive_has";
+    let paths = files_of("/var/lib/apt/lists", "_InRelease");
+    needs!(test, !paths.is_empty(), "the machine's apt holds no InRelease");
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("an InRelease is text");
+        let (_, body) = text.split_once("\n\n").expect("a header of armour");
+        let (body, _) = body.split_once("-----BEGIN PGP SIGNATURE-----").expect("a signature");
+        let release = Release::parse(body.as_bytes()).expect("a real Release");
+        assert!(release.date.is_some() && release.codename.is_some(), "{}", path.display());
+        let codename = release.codename.as_deref().unwrap_or_default();
+        assert!(release.is_suite(codename));
+        // A line of the section of SHA-256 is a file, and no file has no such line.
+        let section = body.split_once("\nSHA256:\n").map(|(_, rest)| rest).unwrap_or_default();
+        let listed = section.lines().take_while(|line| line.starts_with(' ')).count();
+        assert_eq!(release.files().filter(|(_, file)| file.sha256.is_some()).count(), listed, "{}", path.display());
+        assert!(listed > 0 && release.files().all(|(_, file)| file.only_weak().is_none()), "{}", path.display());
+        for component in &release.components {
+            for architecture in release.architectures.iter().filter(|architecture| *architecture != "all") {
+                let candidates = release.candidates(component, architecture, "Packages");
+                assert!(!candidates.is_empty(), "{}: {component} {architecture}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_sources_of_this_machine_are_read_and_printed() {
+    let (lists, sources) = (files_of("/etc/apt", "sources.list"), files_of("/etc/apt/sources.list.d", ".sources"));
+    let test = "formats::the_sources_of_this_machine_are_read_and_printed";
+    needs!(test, !lists.is_empty() || !sources.is_empty(), "the machine has no sources of apt");
+    let read = |paths: &[PathBuf], parse: fn(&[u8]) -> Result<Vec<Source>, _>| -> Vec<Source> {
+        let texts = paths.iter().map(|path| std::fs::read(path).expect("a file of apt's can be read"));
+        texts
+            .flat_map(|text| parse(&text).expect("what apt reads"))
+            .map(|source| Source { line: 0, ..source })
+            .collect()
+    };
+    let mut all = read(&lists, parse_list);
+    all.extend(read(&sources, parse_sources));
+    let again = parse_sources(print_sources(&all).as_bytes()).expect("what we print");
+    assert_eq!(again.into_iter().map(|source| Source { line: 0, ..source }).collect::<Vec<_>>(), all);
+}
+
+#[test]
+fn the_configuration_of_this_machine_is_what_apt_config_dumps() {
+    let test = "formats::the_configuration_of_this_machine_is_what_apt_config_dumps";
+    let dump = Command::new("apt-config").arg("dump").env_remove("APT_CONFIG").output();
+    needs!(test, dump.as_ref().is_ok_and(|dump| dump.status.success()), "apt-config is not installed");
+    let dump = String::from_utf8_lossy(&dump.expect("it ran").stdout).to_lowercase();
+    let mut config = AptConfig::default();
+    for path in files_of("/etc/apt/apt.conf.d", "").into_iter().chain(files_of("/etc/apt", "/apt.conf")) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // As run-parts has it: other names are backups and the like.
+        let taken = name == "apt.conf"
+            || name
+                .strip_suffix(".conf")
+                .unwrap_or(&name)
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if taken {
+            config.add(&std::fs::read_to_string(&path).expect("a file of apt's")).expect("what apt reads");
+        }
+    }
+    let dumped: std::collections::BTreeSet<&str> = dump.lines().collect();
+    let missing: Vec<String> = config
+        .values()
+        // apt turns this one value into a list of its own once it has read all files.
+        .filter(|(name, _)| *name != "acquire::languages")
+        .map(|(name, value)| format!("{name} \"{}\";", value.to_lowercase()))
+        .filter(|line| !dumped.contains(line.as_str()))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new(), "set by the files, but not in the dump");
 }

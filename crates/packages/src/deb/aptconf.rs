@@ -203,6 +203,11 @@ impl AptConfig {
         self.values.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values with their names in lower case, in the order in which they were set; an item of a list ends in `::`.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The files and folders that `#include` names: not read here.
     #[must_use]
     pub fn includes(&self) -> &[String] {
