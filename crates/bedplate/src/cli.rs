@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Bootstrap(Box<commands::bootstrap::Args>),
     /// Show or update the keys of distributions
     Keyring(commands::keyring::Args),
+    /// Fill a directory with a base system, as debootstrap does
+    Debootstrap(Box<commands::debootstrap::Args>),
     /// Make an image from a tar archive, a directory or a URL
     Import(commands::import::Args),
     /// Build an image from a Dockerfile

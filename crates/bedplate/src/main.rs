@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn program() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(words()) {
         Ok(cli) => cli,
         Err(error) => return failure::usage(&error),
     };
@@ -40,4 +40,14 @@ fn program() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(failure) => failure.report(),
     }
+}
+
+/// The command line; called by the name `debootstrap`, it is that command's.
+fn words() -> Vec<std::ffi::OsString> {
+    let mut words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let name = words.first().map(std::path::Path::new).and_then(std::path::Path::file_name);
+    if name.is_some_and(|name| name == "debootstrap") {
+        words.insert(1, "debootstrap".into());
+    }
+    words
 }

@@ -38,6 +38,12 @@ pub trait Observer: Sync {
     fn event(&self, event: Event<'_>);
 }
 
+impl<T: Observer + ?Sized> Observer for &T {
+    fn event(&self, event: Event<'_>) {
+        (**self).event(event);
+    }
+}
+
 /// Hands on what acquiring tells.
 pub(crate) struct Acquiring<'a>(pub(crate) &'a dyn Observer);
 

@@ -5,16 +5,18 @@ mod show;
 mod sink;
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use bedplate_bootstrap::acquire::{Context as AcquireContext, Host};
+use bedplate_bootstrap::acquire::{Context as AcquireContext, Host, Quiet};
 use bedplate_bootstrap::lock::Lock;
 use bedplate_bootstrap::request::{Request, Resolver, Variant};
-use bedplate_bootstrap::{Settings, Workshop, resolve, resolve_locked};
+use bedplate_bootstrap::{Observer, RootKind, Settings, Workshop, resolve, resolve_locked};
 use bedplate_oci::Reference;
 use bedplate_sys::userns::{Sources, become_root};
 
 pub(crate) use arguments::Args;
+use show::Shown;
+pub(crate) use sink::Sink;
 
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
@@ -33,71 +35,137 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         Some(lock) => args.locked_request(lock)?,
         None => args.request()?,
     };
-    let output = args.output.as_deref().map(sink::Sink::parse).transpose()?;
-    let only_list = args.print_debs || args.download_only;
-    // While there is one thread, and before any file of the store is opened: what scripts own belongs to other users.
-    // Packages that are only unpacked into an archive need no rights at all.
-    let needs_root =
-        !only_list && (request.variant != Variant::Extract || output.as_ref().is_some_and(sink::Sink::owns));
-    let privilege = if needs_root { Some(become_root(&Sources::default())?) } else { None };
-    let store = context.store()?;
-    let lease = store.lease()?;
-    let fetcher = context.fetcher()?;
-    let host = Host::read(Path::new("/"))?;
-    let shown = show::Shown::new(context, args.progress, args.quiet);
-    let observer = bedplate_bootstrap::acquire::Quiet;
-    let acquiring = AcquireContext {
-        store: &store,
-        fetcher: &fetcher,
-        now: context.seconds(),
-        host: &host,
+    let goal = match &args.output {
+        _ if args.print_debs => Goal::List,
+        _ if args.download_only => Goal::Download,
+        Some(output) => Goal::Write(Sink::parse(output)?),
+        None => Goal::Image(names),
+    };
+    let job = Job {
+        request,
+        goal,
+        lock,
         offline: args.offline,
-        observer: &observer,
-    };
-    let resolved = match &lock {
-        Some(lock) => resolve_locked(lock, &request, &acquiring, &shown)?,
-        None => resolve(&request, &acquiring, &shown)?,
-    };
-    if args.print_debs {
-        return print_debs(&request, &resolved);
-    }
-    // A machine without this file has no name servers to tell of.
-    let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").ok();
-    let settings = Settings {
-        resolv_conf: resolv_conf.as_deref(),
-        lease: &lease,
-        privilege: privilege.as_ref(),
+        jobs: args.jobs,
         root: args.root_kind.into(),
-        jobs: args.jobs.unwrap_or_else(|| bedplate_sys::kernel::processors().min(MAX_JOBS)),
-        source_date_epoch: context.source_date_epoch,
-        observer: &shown,
+        write_lock: args.lock.clone(),
     };
-    let workshop = Workshop::open(&resolved, &request, &acquiring, &settings)?;
-    if args.download_only {
-        return Ok(0);
-    }
-    let built = workshop.build(&resolved, &request, &settings)?;
-    if let Some(lock) = &lock {
-        lock.keep_steps(&built.steps)?;
-    }
-    shown.writing();
-    let about = sink::about(&resolved, &request, &built)?;
-    match output {
-        Some(output) => {
-            output.write(&built, &about, &lease, &names, context)?;
-            shown.finish();
+    let shown = Shown::new(context, args.progress, args.quiet);
+    job.carry_out(&shown, context)
+}
+
+/// What a bootstrap ends in.
+#[derive(Debug)]
+pub(crate) enum Goal {
+    /// The names of the packages on standard output.
+    List,
+    /// Packages in the cache.
+    Download,
+    /// An image with these names.
+    Image(Vec<Reference>),
+    /// A root outside of the store.
+    Write(Sink),
+}
+
+/// A bootstrap to be done, whichever command line said it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// What is asked for.
+    pub(crate) request: Request,
+    /// What it ends in.
+    pub(crate) goal: Goal,
+    /// The lock that names the packages.
+    pub(crate) lock: Option<Lock>,
+    /// Takes everything from the caches.
+    pub(crate) offline: bool,
+    /// Threads that decode.
+    pub(crate) jobs: Option<usize>,
+    /// How the root for scripts is made.
+    pub(crate) root: RootKind,
+    /// Where to write a lock of what was made.
+    pub(crate) write_lock: Option<PathBuf>,
+}
+
+/// Shows a bootstrap to its user.
+pub(crate) trait Display: Observer {
+    /// The root is finished and is being written.
+    fn writing(&self);
+    /// All is done.
+    fn finish(&self);
+}
+
+impl Job {
+    /// Does it.
+    pub(crate) fn carry_out(&self, shown: &dyn Display, context: &Context) -> Result<u8, Failure> {
+        let Self { request, goal, .. } = self;
+        // While there is one thread, and before any file of the store is opened: what scripts own belongs to other users.
+        // Packages that are only unpacked into an archive need no rights at all.
+        let needs_root = match goal {
+            Goal::List | Goal::Download => false,
+            Goal::Image(_) => request.variant != Variant::Extract,
+            Goal::Write(sink) => request.variant != Variant::Extract || sink.owns(),
+        };
+        let privilege = if needs_root { Some(become_root(&Sources::default())?) } else { None };
+        let store = context.store()?;
+        let lease = store.lease()?;
+        let fetcher = context.fetcher()?;
+        let host = Host::read(Path::new("/"))?;
+        let acquiring = AcquireContext {
+            store: &store,
+            fetcher: &fetcher,
+            now: context.seconds(),
+            host: &host,
+            offline: self.offline,
+            observer: &Quiet,
+        };
+        let resolved = match &self.lock {
+            Some(lock) => resolve_locked(lock, request, &acquiring, &shown)?,
+            None => resolve(request, &acquiring, &shown)?,
+        };
+        if matches!(goal, Goal::List) {
+            return print_debs(request, &resolved);
         }
-        None => {
-            let image = bedplate_bootstrap::store_image(&lease, &built.tree, &built.contents, &about, &names)?;
-            shown.finish();
+        // A machine without this file has no name servers to tell of.
+        let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").ok();
+        let settings = Settings {
+            resolv_conf: resolv_conf.as_deref(),
+            lease: &lease,
+            privilege: privilege.as_ref(),
+            root: self.root,
+            jobs: self.jobs.unwrap_or_else(|| bedplate_sys::kernel::processors().min(MAX_JOBS)),
+            source_date_epoch: context.source_date_epoch,
+            observer: &shown,
+        };
+        let workshop = Workshop::open(&resolved, request, &acquiring, &settings)?;
+        if matches!(goal, Goal::Download) {
+            return Ok(0);
+        }
+        let built = workshop.build(&resolved, request, &settings)?;
+        if let Some(lock) = &self.lock {
+            lock.keep_steps(&built.steps)?;
+        }
+        shown.writing();
+        let about = sink::about(&resolved, request, &built)?;
+        let image = match goal {
+            Goal::Write(sink) => {
+                sink.write(&built, &about, &lease, context)?;
+                None
+            }
+            Goal::Image(names) => {
+                Some(bedplate_bootstrap::store_image(&lease, &built.tree, &built.contents, &about, names)?)
+            }
+            Goal::List | Goal::Download => None,
+        };
+        if let (Some(path), Some(lock)) = (&self.write_lock, built.lock(&resolved, request)) {
+            crate::output::to_file(path, |out| Ok(out.write_all(lock.to_toml().as_bytes())?))
+                .map_err(|failure| failure.context(format!("cannot write the lock file {path:?}")))?;
+        }
+        shown.finish();
+        if let Some(image) = image {
             writeln!(io::stdout(), "{}", image.id())?;
         }
+        Ok(0)
     }
-    if let (Some(path), Some(lock)) = (&args.lock, built.lock(&resolved, &request)) {
-        crate::output::to_file(path, |out| Ok(out.write_all(lock.to_toml().as_bytes())?))
-            .map_err(|failure| failure.context(format!("cannot write the lock file {path:?}")))?;
-    }
-    Ok(0)
 }
 
 fn read_lock(path: &Path) -> Result<Lock, Failure> {

@@ -4,6 +4,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod build;
 pub(crate) mod completion;
 pub(crate) mod cp;
+pub(crate) mod debootstrap;
 pub(crate) mod df;
 pub(crate) mod export;
 pub(crate) mod filter;
@@ -39,6 +40,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failur
     match command {
         Command::Bootstrap(args) => bootstrap::run(*args, context),
         Command::Keyring(args) => keyring::run(args, context),
+        Command::Debootstrap(args) => debootstrap::run(*args, context),
         Command::Import(args) => import::run(args, context),
         Command::Build(args) => build::run(args, context),
         Command::Run(args) => run::run(*args, context),

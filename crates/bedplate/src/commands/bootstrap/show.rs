@@ -8,6 +8,7 @@ use bedplate_bootstrap::{Event, Observer, Step};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::Display;
 use super::arguments::Form;
 use crate::context::Context;
 
@@ -49,20 +50,6 @@ impl<'a> Shown<'a> {
             Form::Auto | Form::Plain => Manner::Lines,
         };
         Self { context, manner, state: Mutex::default() }
-    }
-
-    /// The image is being written.
-    pub(super) fn writing(&self) {
-        self.phase("writing", None, SPIN, String::new);
-    }
-
-    /// All is done.
-    pub(super) fn finish(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        end(&mut state);
-        if matches!(self.manner, Manner::Json) {
-            say(&json!({"phase": "done"}));
-        }
     }
 
     /// Begins a phase, unless it has begun.
@@ -145,6 +132,20 @@ impl<'a> Shown<'a> {
             acquire::Event::Retrying { error, pause, .. } => {
                 self.remark(&format!("{error}; trying again in {} ms", pause.as_millis()));
             }
+        }
+    }
+}
+
+impl Display for Shown<'_> {
+    fn writing(&self) {
+        self.phase("writing", None, SPIN, String::new);
+    }
+
+    fn finish(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        end(&mut state);
+        if matches!(self.manner, Manner::Json) {
+            say(&json!({"phase": "done"}));
         }
     }
 }

@@ -9,7 +9,6 @@ use bedplate_archive::{Compression, Encoder};
 use bedplate_bootstrap::request::Request;
 use bedplate_bootstrap::{About, Built, Resolved, store_image, write_archive};
 use bedplate_image::{UnpackOptions, unpack_tree};
-use bedplate_oci::Reference;
 use bedplate_store::Lease;
 use bedplate_sys::rooted::Handle;
 use bedplate_tree::TreePath;
@@ -20,7 +19,7 @@ use crate::output;
 
 /// A place for the root.
 #[derive(Debug)]
-pub(super) enum Sink {
+pub(crate) enum Sink {
     /// A tar on standard output.
     Stdout,
     /// A tar, compressed as its name says.
@@ -59,7 +58,7 @@ impl Sink {
     }
 
     /// Tells whether files of others are made in it, which needs rights.
-    pub(super) fn owns(&self) -> bool {
+    pub(crate) fn owns(&self) -> bool {
         matches!(self, Self::Directory(_))
     }
 
@@ -69,7 +68,6 @@ impl Sink {
         built: &Built<'_>,
         about: &About,
         lease: &Lease,
-        names: &[Reference],
         context: &Context,
     ) -> Result<(), Failure> {
         match self {
@@ -88,7 +86,7 @@ impl Sink {
             Self::Directory(path) => {
                 directory(path, built).map_err(|failure| failure.context(format!("cannot fill {path:?}")))
             }
-            Self::Layout(path) => layout(path, built, about, lease, names)
+            Self::Layout(path) => layout(path, built, about, lease)
                 .map_err(|failure| failure.context(format!("cannot write the image layout {path:?}"))),
         }
     }
@@ -129,7 +127,7 @@ fn directory(path: &Path, built: &Built<'_>) -> Result<(), Failure> {
     }
 }
 
-fn layout(path: &Path, built: &Built<'_>, about: &About, lease: &Lease, names: &[Reference]) -> Result<(), Failure> {
+fn layout(path: &Path, built: &Built<'_>, about: &About, lease: &Lease) -> Result<(), Failure> {
     let image = store_image(lease, &built.tree, &built.contents, about, &[])?;
     let blobs = path.join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
@@ -141,8 +139,9 @@ fn layout(path: &Path, built: &Built<'_>, about: &About, lease: &Lease, names: &
         io::copy(&mut source, &mut target)?;
     }
     let mut descriptor = serde_json::to_value(manifest)?;
-    if let (Some(name), Some(fields)) = (names.first(), descriptor.as_object_mut()) {
-        fields.insert("annotations".into(), serde_json::json!({"org.opencontainers.image.ref.name": name.to_string()}));
+    if let Some(fields) = descriptor.as_object_mut() {
+        let name = format!("{}:{}", about.distribution, about.suite);
+        fields.insert("annotations".into(), serde_json::json!({"org.opencontainers.image.ref.name": name}));
     }
     let index = serde_json::json!({
         "schemaVersion": 2,
