@@ -16,11 +16,11 @@ use crate::choose::{Choice, ChooseError, Chosen, choose};
 use crate::distribution::Quirk;
 use crate::event::{Acquiring, Event, Observer};
 use crate::finish::debootstrap::{Process, Stage, Unpacked, imitate};
-use crate::finish::{self, Facts, FinishError, InstalledPackage, Style};
+use crate::finish::{self, Facts, FinishError, InstalledPackage, SourcesForm, Style};
 use crate::install::{self, InstallError};
 use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole, LockedStep};
 use crate::payloads::{Deb, PayloadError, Payloads};
-use crate::request::{Request, Variant};
+use crate::request::{Request, Resolver, Variant};
 use crate::root::{Ground, RootKind};
 use crate::root_error::RootError;
 use crate::steps::{StepError, Steps};
@@ -306,7 +306,8 @@ impl<'a> Workshop<'a> {
             slim: request.slim,
             paths: finish::paths::filter(&request.paths),
             keep_path_rules: true,
-            ..finish::Options::default()
+            // What debootstrap's users look for and edit.
+            sources: (request.resolver == Resolver::Debootstrap).then_some(SourcesForm::OneLine),
         };
         for note in finish::finish(&mut tree, &contents, &facts, &finishing)? {
             settings.observer.event(Event::Finished(&note));

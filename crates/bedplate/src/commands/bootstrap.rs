@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use bedplate_bootstrap::acquire::{Context as AcquireContext, Host, Quiet};
 use bedplate_bootstrap::lock::Lock;
+use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Request, Resolver, Variant};
 use bedplate_bootstrap::{Observer, RootKind, Settings, Workshop, resolve, resolve_locked};
 use bedplate_oci::Reference;
-use bedplate_sys::userns::{Sources, become_root};
+use bedplate_sys::userns::{Privilege, Sources, become_root};
 
 pub(crate) use arguments::Args;
 use show::Shown;
@@ -23,7 +24,12 @@ use crate::failure::{Failure, Kind};
 
 /// Bootstraps; prints the image ID, or the packages.
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
-    let names = args.tag.iter().map(|name| Reference::parse(name)).collect::<Result<Vec<_>, _>>()?;
+    let recipe = args.recipe.as_deref().map(read_recipe).transpose()?;
+    let tags = match &recipe {
+        Some(recipe) if args.tag.is_empty() => &recipe.tags,
+        _ => &args.tag,
+    };
+    let names = tags.iter().map(|name| Reference::parse(name)).collect::<Result<Vec<_>, _>>()?;
     if let Some(name) = names.iter().find(|name| name.digest().is_some()) {
         return Err(Failure::new(
             Kind::User,
@@ -31,11 +37,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         ));
     }
     let lock = args.locked.as_deref().map(read_lock).transpose()?;
-    let request = match &lock {
-        Some(lock) => args.locked_request(lock)?,
-        None => args.request()?,
+    let request = match (&lock, &recipe) {
+        (Some(lock), _) => args.locked_request(lock)?,
+        (None, Some(recipe)) => args.recipe_request(recipe),
+        (None, None) => args.request()?,
     };
-    let goal = match &args.output {
+    let goal = match args.output.as_ref().or(recipe.as_ref().and_then(|recipe| recipe.output.as_ref())) {
         _ if args.print_debs => Goal::List,
         _ if args.download_only => Goal::Download,
         Some(output) => Goal::Write(Sink::parse(output)?),
@@ -140,7 +147,13 @@ impl Job {
         if matches!(goal, Goal::Download) {
             return Ok(0);
         }
-        let built = workshop.build(&resolved, request, &settings)?;
+        let built = workshop.build(&resolved, request, &settings).map_err(|error| match &privilege {
+            Some(Privilege::One { reason, .. }) => Failure::from(error).hint(format!(
+                "there is one user ID here ({reason}), and scripts give files to others: a range in /etc/subuid and \
+                 /etc/subgid cures it, and --variant extract needs none"
+            )),
+            _ => error.into(),
+        })?;
         if let Some(lock) = &self.lock {
             lock.keep_steps(&built.steps)?;
         }
@@ -166,6 +179,10 @@ impl Job {
         }
         Ok(0)
     }
+}
+
+fn read_recipe(path: &Path) -> Result<Recipe, Failure> {
+    Recipe::read(path).map_err(|error| Failure::from(error).context(format!("cannot use the recipe {path:?}")))
 }
 
 fn read_lock(path: &Path) -> Result<Lock, Failure> {

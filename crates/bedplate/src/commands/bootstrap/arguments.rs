@@ -6,6 +6,7 @@ use bedplate_bootstrap::RootKind;
 use bedplate_bootstrap::distribution::{Distribution, Pocket};
 use bedplate_bootstrap::finish::Style;
 use bedplate_bootstrap::lock::Lock;
+use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Mirror, PathRule, Request, Resolver, Step, Variant};
 
 use crate::failure::{Failure, Kind};
@@ -112,6 +113,18 @@ pub(crate) struct Args {
     /// Take everything from what was fetched before
     #[arg(long)]
     pub(super) offline: bool,
+    /// Take everything that these flags could say from a recipe (see docs/recipe.md); -t, -o and what changes no image
+    /// may still be given
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "variant", "include", "exclude", "recommends", "components", "pockets", "arch", "image_mirror", "source",
+            "resolver", "style", "slim", "path_exclude", "path_include", "merged_usr", "no_merged_usr", "copy_in", "run",
+            "distribution", "locked", "suite",
+        ]
+    )]
+    pub(super) recipe: Option<PathBuf>,
     /// Write down which packages and options made the root
     #[arg(long, value_name = "FILE", conflicts_with = "locked")]
     pub(super) lock: Option<PathBuf>,
@@ -147,7 +160,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WAY", default_value = "auto", hide = true)]
     pub(super) root_kind: Way,
     /// The suite
-    #[arg(value_name = "SUITE", required_unless_present = "locked")]
+    #[arg(value_name = "SUITE", required_unless_present_any = ["locked", "recipe"])]
     pub(super) suite: Option<String>,
 }
 
@@ -205,12 +218,31 @@ impl Args {
             }
         }
         request.distribution = own.distribution;
-        request.mirrors = own.mirrors;
-        request.keyrings = own.keyrings;
-        request.checks = own.checks;
-        request.downloads = own.downloads;
+        self.add_ways(&mut request);
         request.steps = if own.steps.is_empty() { lock.run_steps() } else { own.steps };
         Ok(request)
+    }
+
+    /// What a recipe asks for, with what changes no image as these flags say.
+    pub(super) fn recipe_request(&self, recipe: &Recipe) -> Request {
+        let mut request = recipe.request.clone();
+        self.add_ways(&mut request);
+        request
+    }
+
+    /// Sets what decides where packages come from and how they are verified, where a flag says so.
+    fn add_ways(&self, request: &mut Request) {
+        if !self.mirror.is_empty() {
+            request.mirrors = self.mirror.iter().map(|text| Mirror::parse(text)).collect();
+        }
+        if !self.keyring.is_empty() {
+            request.keyrings.clone_from(&self.keyring);
+        }
+        request.checks.unsigned.extend(self.allow_unsigned.iter().cloned());
+        request.checks.no_signatures |= self.no_check_gpg;
+        request.checks.valid_until = self.check_valid_until.or(request.checks.valid_until);
+        request.checks.allow_downgrade |= self.allow_downgrade;
+        request.downloads = self.downloads.max(1);
     }
 
     /// What is asked for.
@@ -241,14 +273,9 @@ impl Args {
         } else if debuerreotype {
             request.pockets = Some(vec![Pocket::Release]);
         }
-        request.mirrors = self.mirror.iter().map(|text| Mirror::parse(text)).collect();
+        self.add_ways(&mut request);
         request.image_mirrors = self.image_mirror.iter().map(|text| Mirror::parse(text)).collect();
         request.extra_sources.clone_from(&self.source);
-        request.keyrings.clone_from(&self.keyring);
-        request.checks.unsigned.clone_from(&self.allow_unsigned);
-        request.checks.no_signatures = self.no_check_gpg;
-        request.checks.valid_until = self.check_valid_until;
-        request.checks.allow_downgrade = self.allow_downgrade;
         request.slim = self.slim;
         request.paths = (self.path_exclude.iter().cloned().map(PathRule::Exclude))
             .chain(self.path_include.iter().cloned().map(PathRule::Include))
@@ -266,7 +293,6 @@ impl Args {
         }
         let network = self.run_network;
         request.steps.extend(self.run.iter().map(|command| Step::Run { command: command.clone(), network }));
-        request.downloads = self.downloads.max(1);
         Ok(request)
     }
 }
