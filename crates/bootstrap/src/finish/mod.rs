@@ -371,6 +371,7 @@ fn common(editor: &mut Editor<'_>, facts: &Facts) -> Result<(), FinishError> {
     root_attributes(editor);
     reproducible::machine_id(editor)?;
     reproducible::clean(editor);
+    reproducible::empty_databases(editor, facts)?;
     reproducible::shadow_days(editor, facts.epoch.seconds)
 }
 

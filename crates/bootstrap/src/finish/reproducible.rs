@@ -1,7 +1,7 @@
 //! What would make two images of the same packages differ, or has no use in an image: each with its reason.
 
-use super::FinishError;
 use super::edit::Editor;
+use super::{Facts, FinishError};
 
 /// Files that are removed wherever a style does not say otherwise.
 ///
@@ -66,6 +66,21 @@ pub(super) fn clean(editor: &mut Editor<'_>) {
     for (path, keep, reason) in EMPTIED {
         editor.empty(path, keep, reason);
     }
+}
+
+/// Removes databases of dpkg in which nothing stands, where the root's dpkg is new enough to do without.
+///
+/// An older one (before 1.17.11) wants both files.
+pub(super) fn empty_databases(editor: &mut Editor<'_>, facts: &Facts) -> Result<(), FinishError> {
+    if !facts.at_least("dpkg", "1.17.11").unwrap_or(true) {
+        return Ok(());
+    }
+    for path in ["var/lib/dpkg/available", "var/lib/dpkg/statoverride"] {
+        if editor.read(path)?.is_some_and(|text| text.is_empty()) {
+            editor.remove(path, "nothing stands in it");
+        }
+    }
+    Ok(())
 }
 
 /// Empties `/etc/machine-id` where it names a machine; where there is none, there stays none.
@@ -149,6 +164,17 @@ mod tests {
         assert!(shown(&tree).iter().all(|line| line.ends_with('/')), "{:?}", shown(&tree));
         assert!(shown(&tree).contains(&"run/lock/".to_owned()));
         assert!(shown(&tree).contains(&"var/cache/apt/archives/partial/".to_owned()));
+    }
+
+    #[test]
+    fn an_old_dpkg_keeps_its_empty_databases() {
+        for (dpkg, left) in [("1.17.5", 2), ("1.21.22", 1)] {
+            let mut tree = root(&["var/lib/dpkg/available=", "var/lib/dpkg/statoverride=root root 755 /x\n"]);
+            let contents = bedplate_image::ContentSources::new();
+            let facts = super::super::tests::facts(&[("dpkg", dpkg)]);
+            empty_databases(&mut Editor::new(&mut tree, &contents, EPOCH), &facts).unwrap();
+            assert_eq!(shown(&tree).len(), left, "{dpkg}");
+        }
     }
 
     #[test]
