@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use bedplate_bootstrap::acquire::{Context as AcquireContext, Event, Host, Observer};
-use bedplate_bootstrap::distribution::{self, Distribution};
+use bedplate_bootstrap::distribution::{self, Distribution, Pocket};
 use bedplate_bootstrap::keyring::{self, KnownKey, Origin};
 use bedplate_bootstrap::request::{Mirror, Request};
 use bedplate_trust::Certificate;
@@ -60,6 +60,9 @@ struct Update {
     /// Ask this archive; may be given more than once, and for one pocket: security=URL
     #[arg(long, value_name = "[POCKET=]URL")]
     mirror: Vec<String>,
+    /// Look for the package in these pockets: release, updates, security, backports [default: all but backports]
+    #[arg(long, value_name = "POCKET,...", value_delimiter = ',')]
+    pockets: Vec<String>,
     /// Verify the package by this keyring and no other; may be given more than once
     #[arg(long, value_name = "FILE")]
     keyring: Vec<PathBuf>,
@@ -150,6 +153,10 @@ fn update(args: Update, context: &Context) -> Result<u8, Failure> {
     request.distribution = args.distribution.as_deref().map(read).transpose()?;
     request.mirrors = args.mirror.iter().map(|text| Mirror::parse(text)).collect();
     request.keyrings = args.keyring;
+    if !args.pockets.is_empty() {
+        let pockets = args.pockets.iter().map(|name| name.parse()).collect::<Result<Vec<Pocket>, _>>()?;
+        request.pockets = Some(pockets);
+    }
     let store = context.store()?;
     let fetcher = context.fetcher()?;
     let host = Host::read(Path::new("/"))?;

@@ -7,6 +7,7 @@ mod bootstrap_oracles;
 mod build;
 mod copying;
 mod import;
+mod keyring;
 mod kit;
 mod looking;
 mod moving;
