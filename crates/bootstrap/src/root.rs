@@ -14,13 +14,15 @@ use std::path::PathBuf;
 use bedplate_image::disk::{DiskOwners, Prepared};
 use bedplate_image::unpack::Skipped;
 use bedplate_image::{
-    ContentSources, Marks, Owners, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_delta, unpack_tree,
+    ContentSources, Owners, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_delta, unpack_tree,
 };
+use bedplate_oci::Digest;
 use bedplate_run::{MountPoint, OverlayVia, Root as RunRoot, RuntimeConfig, Session, probe_overlay};
-use bedplate_store::{Lease, SnapshotOptions};
+use bedplate_store::{Lease, SnapshotGuard, SnapshotOptions};
 use bedplate_sys::rooted::{Handle, Root};
 use bedplate_sys::userns::Privilege;
-use bedplate_tree::{Content, Tree, TreePath};
+use bedplate_tree::{Action, Content, Delta, Entry, EntryKind, Source, Tree, TreePath};
+use sha2::{Digest as _, Sha256};
 
 use crate::root_error::RootError;
 
@@ -44,22 +46,28 @@ pub(crate) struct Ground<'a> {
     lease: &'a Lease,
     privilege: &'a Privilege,
     via: Option<OverlayVia>,
-    owners: Owners,
-    marks: Marks,
-    threads: usize,
+    options: SnapshotOptions,
     tree: Tree,
     /// The topmost first; empty before the first wave, and always where copies are made.
     lowers: Vec<PathBuf>,
     skipped: Vec<Skipped>,
+    /// What was unpacked and is kept for the next time.
+    guards: Vec<SnapshotGuard>,
 }
 
 impl<'a> Ground<'a> {
     /// An empty root.
     pub(crate) fn new(lease: &'a Lease, privilege: &'a Privilege, kind: RootKind) -> Result<Self, RootError> {
-        let SnapshotOptions { owners, marks, threads, .. } = SnapshotOptions::of(privilege);
-        let tree = Tree::new();
-        let mut ground =
-            Self { lease, privilege, via: None, owners, marks, threads, tree, lowers: Vec::new(), skipped: Vec::new() };
+        let mut ground = Self {
+            lease,
+            privilege,
+            via: None,
+            options: SnapshotOptions::of(privilege),
+            tree: Tree::new(),
+            lowers: Vec::new(),
+            skipped: Vec::new(),
+            guards: Vec::new(),
+        };
         ground.via = match kind {
             RootKind::OverlayNewApi => Some(OverlayVia::NewApi),
             RootKind::OverlayClassic => Some(OverlayVia::Classic),
@@ -91,21 +99,33 @@ impl<'a> Ground<'a> {
     /// The root holds `tree` from now on: packages were added to what it held.
     pub(crate) fn lay(&mut self, tree: Tree, contents: &ContentSources<'_>) -> Result<(), RootError> {
         if self.via.is_some() {
-            let path = self.directory()?;
-            let handle = open(&path)?;
-            let options = UnpackOptions { owners: self.owners.clone(), threads: self.threads };
-            let report = if self.lowers.is_empty() {
-                unpack_tree(&tree, contents, &handle, &options)
-            } else {
-                let never = &mut |_: &Content, _: &Content| Ok::<_, std::convert::Infallible>(false);
-                let delta = match bedplate_tree::diff(&self.tree, &tree, never) {
-                    Ok(difference) => difference.delta,
-                    Err(never) => match never {},
-                };
-                unpack_delta(&delta, &self.tree, contents, &handle, self.marks, &options)
+            let never = &mut |_: &Content, _: &Content| Ok::<_, std::convert::Infallible>(false);
+            let delta = match bedplate_tree::diff(&self.tree, &tree, never) {
+                Ok(difference) => difference.delta,
+                Err(never) => match never {},
             };
-            self.skipped.extend(report.map_err(RootError::Unpack)?.skipped);
-            self.lowers.insert(0, path);
+            let first = self.lowers.is_empty();
+            let make = |into: &Handle, options: &UnpackOptions| {
+                let made = match first {
+                    true => unpack_tree(&tree, contents, into, options),
+                    false => unpack_delta(&delta, &self.tree, contents, into, self.options.marks, options),
+                };
+                made.map_err(RootError::Unpack)
+            };
+            match fingerprint(&delta, first) {
+                Some(key) => {
+                    let guard = self.lease.store().kept_root(&key, &self.options, make)?;
+                    self.skipped.extend(guard.skipped().iter().cloned());
+                    self.lowers.splice(0..0, guard.lowers().iter().cloned());
+                    self.guards.push(guard);
+                }
+                None => {
+                    let path = self.directory()?;
+                    let options = UnpackOptions { owners: self.options.owners.clone(), threads: self.options.threads };
+                    self.skipped.extend(make(&open(&path)?, &options)?.skipped);
+                    self.lowers.insert(0, path);
+                }
+            }
         }
         self.tree = tree;
         Ok(())
@@ -118,7 +138,7 @@ impl<'a> Ground<'a> {
         contents: &mut ContentSources<'_>,
         work: impl FnOnce(&mut Session) -> Result<T, E>,
     ) -> Result<T, E> {
-        let owners = if matches!(self.owners, Owners::One) { DiskOwners::One } else { DiskOwners::AsIs };
+        let owners = if matches!(self.options.owners, Owners::One) { DiskOwners::One } else { DiskOwners::AsIs };
         let Some(via) = self.via else { return self.work_in_copy(config, contents, owners, work) };
         let (upper, workdir) = (self.directory()?, self.directory()?);
         prepare_upper(&open(&upper)?, &self.tree).map_err(RootError::Changes)?;
@@ -128,7 +148,7 @@ impl<'a> Ground<'a> {
         let placeholders = placeholders(&session.finish().map_err(RootError::Run)?)?;
         let done = done?;
         let prepared = Prepared { owners, placeholders: &placeholders, skipped: &self.skipped, parted: false };
-        let found = read_upper(Root::from_handle(open(&upper)?), &self.tree, contents, self.marks, &prepared)
+        let found = read_upper(Root::from_handle(open(&upper)?), &self.tree, contents, self.options.marks, &prepared)
             .map_err(RootError::Changes)?;
         self.absorb(&found.delta)?;
         self.lowers.insert(0, upper);
@@ -144,7 +164,7 @@ impl<'a> Ground<'a> {
     ) -> Result<T, E> {
         let path = self.directory()?;
         let handle = open(&path)?;
-        let options = UnpackOptions { owners: self.owners.clone(), threads: self.threads };
+        let options = UnpackOptions { owners: self.options.owners.clone(), threads: self.options.threads };
         let report = unpack_tree(&self.tree, &*contents, &handle, &options).map_err(RootError::Unpack)?;
         let recorded = record(&Root::from_handle(open(&path)?)).map_err(RootError::Changes)?;
         let root = RunRoot::Directory { path: path.clone() };
@@ -180,4 +200,64 @@ fn placeholders(mount_points: &[MountPoint]) -> Result<Vec<TreePath>, RootError>
             .map_err(|source| RootError::MountPoint { path: point.path.clone(), source })
     };
     mount_points.iter().map(parse).collect()
+}
+
+/// What the directory of a change is known by: every name, attribute and place of bytes in it. `None` where bytes lie in
+/// a file of the host, which may be another one tomorrow.
+///
+/// Bytes in streams count by the digest of the stream and where they lie in it; others are hashed themselves.
+fn fingerprint(delta: &Delta, first: bool) -> Option<Digest> {
+    let mut hash = Sha256::new();
+    hash.update([u8::from(first)]);
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    for change in &delta.changes {
+        field(change.path.as_bytes());
+        match &change.action {
+            Action::Put(entry) => put(entry, &mut field)?,
+            Action::Link { target } => {
+                field(b"link");
+                field(target.as_bytes());
+            }
+            Action::Whiteout => field(b"whiteout"),
+            Action::Opaque => field(b"opaque"),
+        }
+    }
+    Some(Digest::from_bytes(hash.finalize().into()))
+}
+
+fn put(entry: &Entry, field: &mut impl FnMut(&[u8])) -> Option<()> {
+    let metadata = &entry.metadata;
+    for number in [metadata.mode, metadata.uid, metadata.gid, metadata.mtime.nanoseconds] {
+        field(&number.to_le_bytes());
+    }
+    field(&metadata.mtime.seconds.to_le_bytes());
+    for (name, value) in &metadata.xattrs {
+        field(name);
+        field(value);
+    }
+    match &entry.kind {
+        EntryKind::File(content) => {
+            field(b"file");
+            field(&content.size().to_le_bytes());
+            match content.source() {
+                Source::Stream(digest) => field(digest),
+                Source::Memory(bytes) => field(&Sha256::digest(bytes)),
+                Source::File { .. } => return None,
+            }
+            for extent in content.extents() {
+                for number in [extent.logical, extent.physical, extent.length] {
+                    field(&number.to_le_bytes());
+                }
+            }
+        }
+        EntryKind::Symlink(target) => {
+            field(b"symlink");
+            field(target);
+        }
+        other => field(format!("{other:?}").as_bytes()),
+    }
+    Some(())
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bedplate_image::UnpackError;
 use bedplate_image::disk::ScanError;
 use bedplate_run::RunError;
+use bedplate_store::StoreError;
 use bedplate_sys::CallError;
 use bedplate_tree::{ApplyError, PathError};
 use thiserror::Error;
@@ -26,6 +27,9 @@ pub enum RootError {
     /// The container cannot be made.
     #[error("cannot make the container for the scripts")]
     Run(#[source] RunError),
+    /// The store cannot keep what is unpacked.
+    #[error("cannot keep the unpacked packages")]
+    Store(#[from] StoreError),
     /// A directory cannot be made.
     #[error("cannot make {path:?} for the scripts")]
     Make {

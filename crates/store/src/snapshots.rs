@@ -171,6 +171,39 @@ impl Store {
         }
     }
 
+    /// Gives a tree that is no stack of layers as one directory, unpacked where it is not there yet: the packages of a
+    /// bootstrap before their scripts ran.
+    ///
+    /// `key` is what the directory is known by: it must stand for all that `make` puts into it. As with
+    /// [`Store::snapshot`], the same one is made once, and kept until somebody prunes.
+    ///
+    /// # Errors
+    /// As `make`; or where the disk fails.
+    pub fn kept_root<E: From<StoreError>>(
+        &self,
+        key: &Digest,
+        options: &SnapshotOptions,
+        make: impl FnOnce(&Handle, &UnpackOptions) -> Result<UnpackReport, E>,
+    ) -> Result<SnapshotGuard, E> {
+        self.writable()?;
+        let name = format!("{}{}", key.hex(), options.suffix());
+        if let Some(guard) = self.open_folder(&name, 0)? {
+            return Ok(guard);
+        }
+        let lock = self.root().join("locks").join(format!("make-{name}"));
+        let _make = LockGuard::acquire(&lock, Hold::Exclusive).map_err(StoreError::from)?;
+        // Another process may have made it while we waited.
+        if let Some(guard) = self.open_folder(&name, 0)? {
+            return Ok(guard);
+        }
+        let lease = self.lease()?;
+        let folder = lease.scratch();
+        let root = self.begin_snapshot(&folder)?;
+        let unpack = UnpackOptions { owners: options.owners.clone(), threads: options.threads };
+        let report = make(&root, &unpack)?;
+        Ok(self.finish_snapshot(&folder, &name, None, report)?)
+    }
+
     fn make_merged(
         &self,
         lease: &Lease,
