@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bedplate_packages::deb::crude::{Names, Rules, Script};
 use bedplate_packages::deb::index::{IndexError, PackagesIndex};
-use bedplate_packages::deb::select::{self, Role, Variant as SelectVariant};
+use bedplate_packages::deb::select::{self, Role};
 use bedplate_packages::deb::solve::{SolveError, Source as UniverseSource, Universe};
 use bedplate_packages::deb::wish::Wish;
 use thiserror::Error;
@@ -13,7 +13,7 @@ use crate::acquire::{AcquireError, Acquired, Wanted};
 use crate::distribution::Pocket;
 use crate::finish::Style;
 use crate::lock::LockedRole;
-use crate::request::{Request, Resolver, Variant};
+use crate::request::{Request, Resolver};
 
 /// A package that will be in the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
     let suite = release
         .map_or_else(String::new, |source| source.release.codename.clone().unwrap_or_else(|| source.suite.clone()));
     let wanted = select::Request {
-        variant: variant(request.variant),
+        variant: request.variant,
         include: wishes,
         exclude: request.exclude.clone(),
         recommends: request.recommends,
@@ -146,17 +146,4 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
         stanzas.extend(all.filter(|package| names.contains(package.name)).map(|package| package.stanza.into()));
     }
     Ok(Choice { packages, stanzas, debootstrap: selection.debootstrap })
-}
-
-fn variant(variant: Variant) -> SelectVariant {
-    match variant {
-        Variant::Extract => SelectVariant::Extract,
-        Variant::Custom => SelectVariant::Custom,
-        Variant::Essential => SelectVariant::Essential,
-        Variant::Apt => SelectVariant::Apt,
-        Variant::Required => SelectVariant::Required,
-        Variant::Buildd => SelectVariant::Buildd,
-        Variant::Important => SelectVariant::Important,
-        Variant::Standard => SelectVariant::Standard,
-    }
 }

@@ -11,6 +11,8 @@ mod choose;
 pub mod distribution;
 mod event;
 pub mod finish;
+#[doc(hidden)]
+pub mod fuzz;
 mod image;
 mod install;
 pub mod keyring;
@@ -19,12 +21,12 @@ mod payloads;
 mod read;
 pub mod recipe;
 pub mod request;
+mod resolver;
 mod root;
 mod root_error;
 mod sandbox;
 mod scripts;
 mod steps;
-mod variant;
 mod waves;
 mod workflow;
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use crate::distribution::{Distribution, Pocket};
 use crate::finish::Style;
 
-pub use crate::variant::{Resolver, UnknownResolver, UnknownVariant, Variant};
+pub use bedplate_packages::deb::select::{Variant, VariantError};
+
+pub use crate::resolver::{Resolver, UnknownResolver};
 
 /// What is asked of a bootstrap. [`Request::new`] has every default.
 ///
@@ -69,7 +71,8 @@ impl Request {
             suite: suite.into(),
             distribution: None,
             architecture: None,
-            variant: Variant::default(),
+            // What official images have; debootstrap and mmdebstrap begin with more.
+            variant: Variant::Required,
             resolver: Resolver::default(),
             include: Vec::new(),
             exclude: Vec::new(),

@@ -122,3 +122,11 @@ pub struct Index {
     /// The bytes, decompressed: for `PackagesIndex::parse`.
     pub bytes: Vec<u8>,
 }
+
+/// Reads a remembered Release file: nothing of it lies outside of the bytes.
+pub(crate) fn fuzz_remembered(data: &[u8]) {
+    if let Some(document) = signed::decode(data) {
+        let signature = document.signature.as_ref().map_or(0, Vec::len);
+        assert!(document.text.len() + signature < data.len());
+    }
+}

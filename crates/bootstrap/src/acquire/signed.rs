@@ -193,7 +193,7 @@ pub(crate) fn recall(path: &Path) -> Result<Option<Document>, AcquireError> {
     Ok(decode(&bytes))
 }
 
-fn decode(bytes: &[u8]) -> Option<Document> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Document> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let (head, rest) = (bytes.get(..end)?, bytes.get(end + 1..)?);
     let mut words = std::str::from_utf8(head).ok()?.strip_prefix(MAGIC)?.split_ascii_whitespace();

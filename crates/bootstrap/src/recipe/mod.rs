@@ -152,21 +152,29 @@ impl Recipe {
     /// [`RecipeError`].
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&read_text(path, MAX_RECIPE)?, folder)
+        Self::parse(&read_text(path)?, folder, &read_text)
     }
 
-    /// Reads the text of a recipe; relative paths in it begin at `folder`.
+    /// Reads the text of a recipe; relative paths in it begin at `folder`, and `read` gives the text of the distribution
+    /// file that it may name.
     ///
     /// # Errors
     /// [`RecipeError`].
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, RecipeError> {
+    pub fn parse(
+        text: &str,
+        folder: &Path,
+        read: &dyn Fn(&Path) -> Result<String, RecipeError>,
+    ) -> Result<Self, RecipeError> {
+        if text.len() > MAX_RECIPE {
+            return Err(RecipeError::TooLarge { path: folder.to_owned(), limit: MAX_RECIPE });
+        }
         let syntax = |error| RecipeError::Syntax { source: Box::new(error) };
         check_keys(text)?;
         let file: File = toml::from_str(text).map_err(syntax)?;
         let mut request = Request::new(file.suite);
         if let Some(path) = file.distribution {
             let path = folder.join(path);
-            let text = read_text(&path, MAX_RECIPE)?;
+            let text = read(&path)?;
             let parsed = Distribution::parse(&text);
             request.distribution = Some(parsed.map_err(|source| RecipeError::Distribution { path, source })?);
         }
@@ -269,13 +277,13 @@ fn check_keys(text: &str) -> Result<(), RecipeError> {
     Ok(())
 }
 
-fn read_text(path: &Path, limit: usize) -> Result<String, RecipeError> {
+fn read_text(path: &Path) -> Result<String, RecipeError> {
     let failed = |source| RecipeError::Read { path: path.to_owned(), source };
     let mut text = String::new();
     let file = fs::File::open(path).map_err(failed)?;
-    file.take(limit as u64 + 1).read_to_string(&mut text).map_err(failed)?;
-    match text.len() > limit {
-        true => Err(RecipeError::TooLarge { path: path.to_owned(), limit }),
+    file.take(MAX_RECIPE as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    match text.len() > MAX_RECIPE {
+        true => Err(RecipeError::TooLarge { path: path.to_owned(), limit: MAX_RECIPE }),
         false => Ok(text),
     }
 }
@@ -321,7 +329,7 @@ network = true
 
     #[test]
     fn every_key_is_read() {
-        let recipe = Recipe::parse(FULL, Path::new("/r")).unwrap();
+        let recipe = Recipe::parse(FULL, Path::new("/r"), &read_text).unwrap();
         let request = recipe.request;
         assert_eq!(recipe.tags, ["base:1", "base:latest"]);
         assert_eq!(recipe.output.as_deref(), Some("rootfs.tar.xz"));
@@ -353,7 +361,7 @@ network = true
 
     #[test]
     fn a_suite_is_enough() {
-        let recipe = Recipe::parse("suite = \"trixie\"", Path::new("")).unwrap();
+        let recipe = Recipe::parse("suite = \"trixie\"", Path::new(""), &read_text).unwrap();
         assert_eq!(recipe.request, Request::new("trixie"));
     }
 
@@ -377,7 +385,7 @@ network = true
             ("suite = \"x\"\ndistribution = \"no-such-file\"", "cannot read \"/none/no-such-file\""),
         ];
         for (text, expected) in cases {
-            let error = Recipe::parse(text, Path::new("/none")).unwrap_err();
+            let error = Recipe::parse(text, Path::new("/none"), &read_text).unwrap_err();
             let told = match std::error::Error::source(&error) {
                 Some(source) => format!("{error}: {source}"),
                 None => error.to_string(),
