@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bedplate_image::ContentSources;
 use bedplate_oci::Digest;
 use bedplate_packages::deb::crude::Names;
+use bedplate_packages::deb::package::PackageError;
 use bedplate_packages::deb::payload::Payload;
 use bedplate_store::Lease;
 use bedplate_sys::userns::Privilege;
@@ -55,6 +56,9 @@ pub enum BootstrapError {
         /// What the package says.
         found: String,
     },
+    /// The control file of a package.
+    #[error("cannot understand the control file of a package")]
+    Control(#[source] PackageError),
     /// A step of customisation.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -264,7 +268,8 @@ impl<'a> Workshop<'a> {
             merged_usr: plan.merged_usr,
             epoch,
         };
-        let waves = crate::waves::waves(&self.packages, &resolved.debootstrap.required);
+        let waves = crate::waves::waves(&plan.architecture, &self.packages, &resolved.debootstrap.required)
+            .map_err(BootstrapError::Control)?;
         let mut steps = Steps { request, lease: settings.lease, epoch, done: Vec::new() };
         let mut observe = |step: install::Step<'_>| settings.observer.event(Event::Install(step));
         let mut tree = if request.variant == Variant::Extract {
