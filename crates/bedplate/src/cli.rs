@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Keyring(commands::keyring::Args),
     /// Fill a directory with a base system, as debootstrap does
     Debootstrap(Box<commands::debootstrap::Args>),
+    /// Write down the packages of this machine, to be made an image
+    Lock(commands::lock::Args),
     /// Make an image from a tar archive, a directory or a URL
     Import(commands::import::Args),
     /// Build an image from a Dockerfile

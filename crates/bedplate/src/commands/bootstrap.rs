@@ -45,7 +45,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let goal = match args.output.as_ref().or(recipe.as_ref().and_then(|recipe| recipe.output.as_ref())) {
         _ if args.print_debs => Goal::List,
         _ if args.download_only => Goal::Download,
-        Some(output) => Goal::Write(Sink::parse(output)?),
+        Some(output) => Goal::Write(match (Sink::parse(output)?, args.dockerfile) {
+            (sink, false) => sink,
+            (Sink::Archive { path, compression, .. }, true) => Sink::Archive { path, compression, dockerfile: true },
+            _ => return Err(Failure::new(Kind::User, "--dockerfile needs an archive that it can ADD: -o FILE.tar.xz")),
+        }),
         None => Goal::Image(names),
     };
     let job = Job {

@@ -17,6 +17,7 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod keyring;
 pub(crate) mod load;
+pub(crate) mod lock;
 pub(crate) mod packages;
 pub(crate) mod prune;
 pub(crate) mod ps;
@@ -53,6 +54,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failur
         Command::Tag(args) => tag::run(args, context),
         Command::Rmi(args) => rmi::run(args, context),
         Command::Save(args) => save::run(args, context),
+        Command::Lock(args) => lock::run(args, context),
         Command::Load(args) => load::run(args, context),
         Command::Prune(args) => prune::run(args, context),
         Command::System(args) => system::run(args, context),

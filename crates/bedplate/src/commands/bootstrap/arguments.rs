@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// - for a tar on standard output
     #[arg(short, long, value_name = "PLACE")]
     pub(super) output: Option<String>,
+    /// With -o FILE.tar...: write a Dockerfile beside it that makes an image of it
+    #[arg(long, requires = "output")]
+    pub(super) dockerfile: bool,
     /// Begin with this set of packages: extract, custom, essential, apt, required (minbase), buildd, important
     /// (debootstrap, -), standard
     #[arg(long, value_name = "SET", default_value = "required")]

@@ -23,7 +23,14 @@ pub(crate) enum Sink {
     /// A tar on standard output.
     Stdout,
     /// A tar, compressed as its name says.
-    Archive(PathBuf, Compression),
+    Archive {
+        /// Where.
+        path: PathBuf,
+        /// How its name says it is compressed.
+        compression: Compression,
+        /// Whether a Dockerfile is written beside it.
+        dockerfile: bool,
+    },
     /// A directory, which must be new or empty.
     Directory(PathBuf),
     /// An OCI image layout.
@@ -51,7 +58,9 @@ impl Sink {
         }
         let ending = ENDINGS.iter().find(|(names, _)| names.iter().any(|name| text.ends_with(name)));
         match ending {
-            Some((_, compression)) => Ok(Self::Archive(text.into(), *compression)),
+            Some((_, compression)) => {
+                Ok(Self::Archive { path: text.into(), compression: *compression, dockerfile: false })
+            }
             None => Err(Failure::new(Kind::User, format!("cannot tell what {text:?} is to be"))
                 .hint("end a directory with /, a file with .tar, .tar.gz, .tar.xz or .tar.zst; or write oci:DIR")),
         }
@@ -80,9 +89,9 @@ impl Sink {
                 write_archive(&built.tree, &built.contents, built.style, &mut out)?;
                 Ok(out.flush()?)
             }
-            Self::Archive(path, compression) => {
-                archive(path, *compression, built).map_err(|failure| failure.context(format!("cannot write {path:?}")))
-            }
+            Self::Archive { path, compression, dockerfile } => archive(path, *compression, built)
+                .and_then(|()| if *dockerfile { write_dockerfile(path, about) } else { Ok(()) })
+                .map_err(|failure| failure.context(format!("cannot write {path:?}"))),
             Self::Directory(path) => {
                 directory(path, built).map_err(|failure| failure.context(format!("cannot fill {path:?}")))
             }
@@ -99,6 +108,19 @@ fn archive(path: &Path, compression: Compression, built: &Built<'_>) -> Result<(
         encoder.finish()?;
         Ok(())
     })
+}
+
+/// What debuerreotype's repositories and moby's mkimage have beside a root.
+fn write_dockerfile(archive: &Path, about: &About) -> Result<(), Failure> {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let mut text = format!("FROM scratch\nADD {}\n", serde_json::json!([name, "/"]));
+    if !name.contains([' ', '"', '\\', '[', '$']) {
+        text = format!("FROM scratch\nADD {name} /\n");
+    }
+    if !about.command.is_empty() {
+        text.push_str(&format!("CMD {}\n", serde_json::json!(about.command)));
+    }
+    output::to_file(&archive.with_file_name("Dockerfile"), |out| Ok(out.write_all(text.as_bytes())?))
 }
 
 fn directory(path: &Path, built: &Built<'_>) -> Result<(), Failure> {
