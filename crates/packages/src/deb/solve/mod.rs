@@ -194,6 +194,9 @@ impl<'u, 'a> Solver<'u, 'a> {
         wanted.dedup();
         let before = self.walk.states();
         self.walk.install(&wanted);
+        if self.walk.book.is_exhausted() {
+            return Err(SolveError::TooHard);
+        }
         self.roots.extend(&wanted);
         let whole = wanted.iter().all(|entry| self.walk.is_planned(*entry));
         if !whole || self.walk.broken().is_some() {
@@ -236,7 +239,11 @@ impl<'u, 'a> Solver<'u, 'a> {
             solutions.sort_by_key(|entry| preferred.binary_search(entry).is_err());
             solutions
         };
-        match search::search(&mut book, &Question { asked: &asked, solutions: &solutions }) {
+        let found = search::search(&mut book, &Question { asked: &asked, solutions: &solutions });
+        if book.is_exhausted() {
+            return Err(SolveError::TooHard);
+        }
+        match found {
             Ok(plan) => Ok(plan),
             Err(Failure::TooHard) => Err(SolveError::TooHard),
             Err(Failure::Contradiction(origins)) => {
@@ -279,7 +286,7 @@ impl<'u, 'a> Solver<'u, 'a> {
                 for relation in
                     [it.package.recommends, it.package.suggests].iter().flat_map(|field| field.flat()).flatten()
                 {
-                    for other in self.universe.satisfying(&relation, architecture) {
+                    for other in self.walk.book.satisfying(&relation, architecture) {
                         take(&self.walk, other);
                     }
                 }

@@ -67,83 +67,109 @@ pub(crate) struct Needs<'a> {
     pub(crate) malformed: Option<(&'static str, RelationError)>,
 }
 
+/// The most versions that are looked at for the relations of one solution: a second. Six thousand real packages need
+/// 55,000; an index where everything provides what everything needs could ask for the square of its size.
+const LOOKS_MAX: usize = 1 << 23;
+
 /// The relations of the versions that were looked at: read once, on demand.
 #[derive(Debug)]
 pub(crate) struct Book<'u, 'a> {
     universe: &'u Universe<'a>,
     recommends: bool,
     read: Vec<Option<Rc<Needs<'a>>>>,
+    looks: usize,
 }
 
 impl<'u, 'a> Book<'u, 'a> {
     pub(crate) fn new(universe: &'u Universe<'a>, recommends: bool) -> Self {
-        Self { universe, recommends, read: vec![None; universe.entries.len()] }
+        Self { universe, recommends, read: vec![None; universe.entries.len()], looks: 0 }
     }
 
     pub(crate) fn recommends(&self) -> bool {
         self.recommends
     }
 
-    pub(crate) fn of(&mut self, entry: u32) -> Rc<Needs<'a>> {
-        let (universe, recommends) = (self.universe, self.recommends);
-        let place = &mut self.read[entry as usize];
-        place.get_or_insert_with(|| Rc::new(read(universe, entry, recommends))).clone()
+    /// Tells whether [`LOOKS_MAX`] was reached: what was answered since is not true.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.looks > LOOKS_MAX
     }
-}
 
-fn read<'a>(universe: &Universe<'a>, entry: u32, recommends: bool) -> Needs<'a> {
-    let it = &universe.entries[entry as usize];
-    let package = it.package;
-    let architecture = universe.slots[it.slot as usize].architecture;
-    let mut needs = Needs::default();
-    // The order is apt's: it decides which alternative is chosen before another package brings its own.
-    let positive = [
-        ("Pre-Depends", Need::PreDepends, package.pre_depends),
-        ("Depends", Need::Depends, package.depends),
-        ("Recommends", Need::Recommends, if recommends { package.recommends } else { Relations::default() }),
-    ];
-    for (field, need, relations) in positive {
-        for group in relations.groups() {
-            let read = group.and_then(|group| {
-                let alternatives = group.alternatives().map(|relation| {
-                    let relation = relation?;
-                    Ok(Alternative { relation, entries: universe.satisfying(&relation, architecture) })
+    pub(crate) fn of(&mut self, entry: u32) -> Rc<Needs<'a>> {
+        if let Some(Some(needs)) = self.read.get(entry as usize) {
+            return needs.clone();
+        }
+        let needs = Rc::new(self.read(entry));
+        self.read[entry as usize] = Some(needs.clone());
+        needs
+    }
+
+    /// The versions that satisfy a relation of a package on an architecture.
+    pub(crate) fn satisfying(&mut self, relation: &Relation<'_>, architecture: u16) -> Vec<u32> {
+        self.looks += self.universe.weight(relation.name);
+        if self.is_exhausted() { Vec::new() } else { self.universe.satisfying(relation, architecture) }
+    }
+
+    fn conflicting(&mut self, relation: &Relation<'_>, slot: u32) -> Vec<u32> {
+        self.looks += self.universe.weight(relation.name);
+        if self.is_exhausted() { Vec::new() } else { self.universe.conflicting(relation, slot) }
+    }
+
+    fn read(&mut self, entry: u32) -> Needs<'a> {
+        let universe = self.universe;
+        let it = &universe.entries[entry as usize];
+        let package = it.package;
+        let architecture = universe.slots[it.slot as usize].architecture;
+        let mut needs = Needs::default();
+        // The order is apt's: it decides which alternative is chosen before another package brings its own.
+        let positive = [
+            ("Pre-Depends", Need::PreDepends, package.pre_depends),
+            ("Depends", Need::Depends, package.depends),
+            ("Recommends", Need::Recommends, if self.recommends { package.recommends } else { Relations::default() }),
+        ];
+        for (field, need, relations) in positive {
+            for group in relations.groups() {
+                let read = group.and_then(|group| {
+                    let alternatives = group.alternatives().map(|relation| {
+                        let relation = relation?;
+                        Ok(Alternative { relation, entries: self.satisfying(&relation, architecture) })
+                    });
+                    Ok(Group { need, text: group.as_str(), alternatives: alternatives.collect::<Result<_, _>>()? })
                 });
-                Ok(Group { need, text: group.as_str(), alternatives: alternatives.collect::<Result<_, _>>()? })
-            });
-            match read {
-                Ok(group) => needs.groups.push(group),
-                Err(_) if need == Need::Recommends => {}
-                Err(error) => {
-                    needs.malformed.get_or_insert((field, error));
+                match read {
+                    Ok(group) => needs.groups.push(group),
+                    Err(_) if need == Need::Recommends => {}
+                    Err(error) => {
+                        needs.malformed.get_or_insert((field, error));
+                    }
                 }
             }
         }
-    }
-    let negative = [("Conflicts", Against::Conflicts, package.conflicts), ("Breaks", Against::Breaks, package.breaks)];
-    for (field, against, relations) in negative {
-        for group in relations.groups() {
-            let read = group.and_then(|group| {
-                let mut entries = Vec::new();
-                for relation in group.alternatives() {
-                    entries.extend(universe.conflicting(&relation?, it.slot));
-                }
-                Ok(Conflict { against, text: group.as_str(), entries })
-            });
-            match read {
-                Ok(conflict) if conflict.entries.is_empty() => {}
-                Ok(conflict) => needs.conflicts.push(conflict),
-                Err(error) => {
-                    needs.malformed.get_or_insert((field, error));
+        let negative =
+            [("Conflicts", Against::Conflicts, package.conflicts), ("Breaks", Against::Breaks, package.breaks)];
+        for (field, against, relations) in negative {
+            for group in relations.groups() {
+                let read = group.and_then(|group| {
+                    let mut entries = Vec::new();
+                    for relation in group.alternatives() {
+                        entries.extend(self.conflicting(&relation?, it.slot));
+                    }
+                    Ok(Conflict { against, text: group.as_str(), entries })
+                });
+                match read {
+                    Ok(conflict) if conflict.entries.is_empty() => {}
+                    Ok(conflict) => needs.conflicts.push(conflict),
+                    Err(error) => {
+                        needs.malformed.get_or_insert((field, error));
+                    }
                 }
             }
         }
+        let siblings = siblings(universe, entry);
+        if !siblings.is_empty() {
+            needs.conflicts.push(Conflict { against: Against::Sibling, text: "", entries: siblings });
+        }
+        needs
     }
-    let siblings = siblings(universe, entry);
-    if !siblings.is_empty() {
-        needs.conflicts.push(Conflict { against: Against::Sibling, text: "", entries: siblings });
-    }
-    needs
 }
 
 /// The versions of the same name on other architectures that cannot be beside this one: all but those that are

@@ -96,6 +96,8 @@ struct Name<'a> {
     text: &'a str,
     slot: u32,
     provider: u32,
+    /// How many versions have or provide it: what a look at it costs.
+    weight: u32,
 }
 
 /// An entry of another name that answers to this one.
@@ -231,6 +233,7 @@ impl<'a> Universe<'a> {
             },
         };
         let name = self.name(package.name);
+        self.names[name as usize].weight += 1;
         let slot = self.slot(name, architecture);
         let entry = self.entries.len() as u32;
         // High versions first; of equal ones the source that came first.
@@ -251,6 +254,7 @@ impl<'a> Universe<'a> {
             let provided = text.get(..end).unwrap_or_default();
             if !provided.is_empty() {
                 let name = self.name(provided) as usize;
+                self.names[name].weight += 1;
                 let next = std::mem::replace(&mut self.names[name].provider, self.providers.len() as u32);
                 self.providers.push(Provider { entry, next, text });
             }
@@ -261,7 +265,7 @@ impl<'a> Universe<'a> {
         let new = self.names.len() as u32;
         let number = *self.by_name.entry(text).or_insert(new);
         if number == new {
-            self.names.push(Name { text, slot: NONE, provider: NONE });
+            self.names.push(Name { text, slot: NONE, provider: NONE, weight: 0 });
         }
         number
     }
@@ -340,6 +344,11 @@ impl<'a> Universe<'a> {
             0 => self.slot_name(slot).to_owned(),
             _ => format!("{}:{}", self.slot_name(slot), self.slot_architecture(slot)),
         }
+    }
+
+    /// How many versions have or provide a name.
+    pub(crate) fn weight(&self, name: &str) -> usize {
+        self.by_name.get(name).map_or(1, |number| self.names[*number as usize].weight as usize)
     }
 
     /// Every version that satisfies a relation of a package on `architecture`, candidates or not: real packages

@@ -8,6 +8,7 @@
 //! choices.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::relations::{Book, Group, Need, Needs};
@@ -15,7 +16,7 @@ use super::universe::{NONE, Universe};
 
 /// The most packages that the walk enters before the search takes over. A real wish enters each once or twice;
 /// only a crafted index can make it return to the same ones for ever.
-const STEPS_MAX: usize = 1 << 20;
+const STEPS_MAX: usize = 1 << 18;
 /// As apt: a chain of needs that is deeper is not followed.
 const DEPTH_MAX: usize = 3000;
 
@@ -378,20 +379,22 @@ impl<'u, 'a> Walk<'u, 'a> {
         }
         // Stable: what is on the disk comes before what is new, each in the order found.
         solutions.sort_by_key(|entry| !self.states[self.universe.entries[*entry as usize].slot as usize].settled);
-        let mut seen: Vec<u32> = Vec::with_capacity(solutions.len());
+        let universe = self.universe;
         solutions.retain(|entry| {
-            let state = self.states[self.universe.entries[*entry as usize].slot as usize];
-            let out = state.protected && state.planned == NONE;
-            let new = !out && !seen.contains(entry);
-            if new {
-                seen.push(*entry);
-            }
-            new
+            let state = self.states[universe.entries[*entry as usize].slot as usize];
+            !(state.protected && state.planned == NONE)
         });
+        if solutions.len() > 1 {
+            let mut seen = HashSet::with_capacity(solutions.len());
+            solutions.retain(|entry| seen.insert(*entry));
+        }
         solutions
     }
 
     /// Which of two versions that satisfy one alternative is tried first.
+    ///
+    /// The order is apt's but for its last word: of providers that are equal in all else apt takes the one that its
+    /// cache met last, which any push of the archive may change. The last one by name is mostly the same, and stays.
     fn prefers(&self, name: &str, left: u32, right: u32) -> Ordering {
         let universe = self.universe;
         let key = |entry: u32| {
@@ -409,6 +412,6 @@ impl<'u, 'a> Walk<'u, 'a> {
             )
         };
         let names = |entry: u32| universe.entries[entry as usize].package.name;
-        key(left).cmp(&key(right)).then_with(|| names(left).cmp(names(right)))
+        key(left).cmp(&key(right)).then_with(|| names(right).cmp(names(left)))
     }
 }
