@@ -98,7 +98,7 @@ fn cases() -> Vec<Case> {
             ..case(
                 "links out of the root, then files through them",
                 vec![
-                    deb("a1").symlink("opt/up", "../../../../..").symlink("opt/etc", "/../etc"),
+                    deb("a1").dir("etc", 0o755).symlink("opt/up", "../../../../..").symlink("opt/etc", "/../etc"),
                     deb("b1").file("opt/up/x", 0o644, "b").verbatim("./opt/etc/y", Kind::File((*b"b").into()), 0o644),
                 ],
                 Ok(&[

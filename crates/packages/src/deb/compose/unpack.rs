@@ -158,7 +158,11 @@ impl Composition {
         let resolved = match &unpacking.parent {
             Some((known, resolved)) if *known == parent => resolved,
             _ => {
-                let resolved = self.tree.resolve(&parent, true)?.0;
+                let (resolved, there) = self.tree.resolve(&parent, true)?;
+                if there.is_none() && resolved != parent {
+                    // A link that leads nowhere: dpkg makes no directory of it.
+                    return Err(TreeError::NotFound { path: resolved });
+                }
                 &unpacking.parent.insert((parent, resolved)).1
             }
         };
@@ -232,6 +236,10 @@ impl Composition {
                 Verdict::Overwrite => (number, other, Reason::Replaces),
             };
             self.packages[loser.index()].unlisted.insert(path.clone());
+            if let (Reason::Replaces, Some(owners)) = (reason, self.owners.get_mut(path)) {
+                // Who comes later has nothing to do with it any more.
+                owners.retain(|owner| *owner != loser);
+            }
             self.overwritten.push(Overwritten { path: path.clone(), winner, loser, reason });
         }
         if keep && !kept {

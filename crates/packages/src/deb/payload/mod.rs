@@ -122,6 +122,14 @@ pub enum DebError {
         #[source]
         source: TarError,
     },
+    /// A file with holes, which dpkg does not unpack either: a small package could name any number of zeros.
+    #[error("file \"{path}\" of member {member:?} has holes: a package holds all of its bytes")]
+    Sparse {
+        /// The member.
+        member: String,
+        /// The file.
+        path: TreePath,
+    },
     /// Something in the control member that does not belong there.
     #[error("entry {name:?} of member {member:?} {reason}")]
     ControlEntry {
@@ -443,6 +451,9 @@ fn read_control<R: Read>(ar: &mut Ar<R>, member: &Member) -> Result<(Box<[u8]>, 
             if !known {
                 return Err(bad(&entry.name, "has a name that no file of the database can have"));
             }
+            if has_holes(&entry.kind) {
+                return Err(DebError::Sparse { member: member.name.clone(), path: entry.path });
+            }
             let mut content = Vec::new();
             if let Err(error) = reader.file(&entry).take(MAX_CONTROL_SIZE).read_to_end(&mut content) {
                 failed = Some(tar_error(error));
@@ -465,6 +476,10 @@ fn read_control<R: Read>(ar: &mut Ar<R>, member: &Member) -> Result<(Box<[u8]>, 
     }
     let control = control.ok_or_else(|| DebError::NoControl { member: member.name.clone() })?;
     Ok((control, files))
+}
+
+fn has_holes(kind: &MemberKind) -> bool {
+    matches!(kind, MemberKind::File { size, extents } if extents.iter().map(|extent| extent.length).sum::<u64>() < *size)
 }
 
 /// The tar error in what the body of an entry said.
@@ -509,7 +524,22 @@ fn read_data<R: Read>(
         let source = decode(ar, member, MAX_DATA_SIZE)?;
         index_data(source, sink, conffiles, sum_all)
     };
-    result.map_err(|error| explain(ar, member, member.offset, error))
+    result.map_err(|error| match error {
+        DataError::Tar(error) => explain(ar, member, member.offset, error),
+        DataError::Sparse(path) => DebError::Sparse { member: member.name.clone(), path },
+    })
+}
+
+/// What is wrong in a data member, before it is known where that is.
+enum DataError {
+    Tar(TarError),
+    Sparse(TreePath),
+}
+
+impl From<TarError> for DataError {
+    fn from(error: TarError) -> Self {
+        Self::Tar(error)
+    }
 }
 
 fn index_data(
@@ -517,7 +547,7 @@ fn index_data(
     sink: impl Write,
     conffiles: &mut [Conffile],
     sum_all: bool,
-) -> Result<(Index, Sums), TarError> {
+) -> Result<(Index, Sums), DataError> {
     let limits = Limits { entries: MAX_ENTRIES, ..Limits::default() };
     let pass = Pass { hasher: StreamHasher::new(), sink };
     let mut reader = Reader::with_tap(source, pass).limits(limits);
@@ -535,6 +565,9 @@ fn index_data(
     let by_path: HashMap<TreePath, usize> =
         conffiles.iter().enumerate().map(|(number, conffile)| (conffile.path.clone(), number)).collect();
     while let Some(entry) = reader.next_entry()? {
+        if has_holes(&entry.kind) {
+            return Err(DataError::Sparse(entry.path));
+        }
         let conffile = by_path.get(&entry.path).copied();
         let sum = match &entry.kind {
             MemberKind::File { .. } if conffile.is_some() || sum_all => {
