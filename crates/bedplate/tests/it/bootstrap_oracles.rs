@@ -1,0 +1,208 @@
+//! `bootstrap` beside the programs that it stands for, from the archive of this machine's own packages.
+//!
+//! debuerreotype: the same tar, bit for bit. mmdebstrap: the same tree but for what one file states.
+
+use crate::kit::sandbox;
+use bedplate_archive::Index;
+use bedplate_archive::index::Indexed;
+use bedplate_testkit::{Sandbox, needs, oracle, privilege};
+use bedplate_tree::{EntryKind, TreePath};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What both sides may differ in; at most [`MAX_DIFFERENCES`] lines.
+const DIFFERENCES: &str = include_str!("../mmdebstrap-differences.txt");
+
+const MAX_DIFFERENCES: usize = 40;
+
+/// The archive that this machine's own packages come from; `None` where it is not Debian 12's.
+fn mirror() -> Option<String> {
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
+    let folder = std::fs::read_dir("/etc/apt/sources.list.d").ok();
+    files.extend(folder.into_iter().flatten().flatten().map(|entry| entry.path()));
+    let mut uri = None;
+    for text in files.iter().filter_map(|path| std::fs::read_to_string(path).ok()) {
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                ["URIs:", found, ..] => uri = Some(found.trim_end_matches('/').to_owned()),
+                ["Suites:", ref suites @ ..] if suites.contains(&"bookworm") => return uri,
+                ["deb", found, "bookworm", ..] => return Some(found.trim_end_matches('/').to_owned()),
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+fn run(folder: &Path, arguments: &[&str]) {
+    let mut command = Command::new(arguments[0]);
+    let output = command.args(&arguments[1..]).current_dir(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+}
+
+/// Writes the root of a suite as a tar and returns its bytes.
+fn bootstrapped(sandbox: &Sandbox, suite: &str, mirror: &str, epoch: &str, more: &[&str]) -> Vec<u8> {
+    let out = sandbox.path("ours.tar");
+    let mut words = vec!["bootstrap", suite, "--pockets", "release", "--mirror", mirror];
+    words.extend_from_slice(more);
+    words.extend(["-o", out.to_str().unwrap()]);
+    sandbox.bedplate(words).env("SOURCE_DATE_EPOCH", epoch).ok();
+    std::fs::read(out).unwrap()
+}
+
+/// The entries of an archive by path, in words: type, mode, owner, target, extended attributes and content; `times`
+/// tells whether times count, and which of several links is the first.
+fn listing(bytes: &[u8], times: bool) -> BTreeMap<TreePath, String> {
+    let index = Index::read_tar(bytes).unwrap();
+    let mut listing: BTreeMap<TreePath, String> = BTreeMap::new();
+    for entry in index.entries() {
+        let text = match &entry.indexed {
+            Indexed::HardLink(target) if !times => listing[target].clone(),
+            Indexed::HardLink(target) => format!("link to {target}"),
+            Indexed::Entry(entry) => {
+                let metadata = &entry.metadata;
+                let xattrs: BTreeMap<_, _> =
+                    metadata.xattrs.iter().map(|(name, value)| (String::from_utf8_lossy(name), value)).collect();
+                let kind = match &entry.kind {
+                    EntryKind::File(content) => {
+                        let parts = content.extents().iter().map(|extent| {
+                            let start = usize::try_from(extent.physical).unwrap();
+                            &bytes[start..start + usize::try_from(extent.length).unwrap()]
+                        });
+                        format!("file {} {}", content.size(), crate::kit::sha256(&parts.collect::<Vec<_>>().concat()))
+                    }
+                    EntryKind::Symlink(target) => format!("link {:?}", String::from_utf8_lossy(target)),
+                    other => format!("{other:?}"),
+                };
+                let mut text = format!("{kind} {:o} {}:{} {xattrs:?}", metadata.mode, metadata.uid, metadata.gid);
+                if times {
+                    write!(text, " {:?}", metadata.mtime).unwrap();
+                }
+                text
+            }
+        };
+        listing.insert(entry.path.clone(), text);
+    }
+    listing
+}
+
+/// What differs: who has it, where, and both sides.
+fn compare(ours: &[u8], theirs: &[u8], times: bool) -> Vec<(&'static str, String, String)> {
+    let (mut ours, theirs) = (listing(ours, times), listing(theirs, times));
+    let name = |path: &TreePath| String::from_utf8_lossy(path.as_bytes()).into_owned();
+    let mut found = Vec::new();
+    for (path, entry) in &theirs {
+        match ours.remove(path) {
+            Some(mine) if mine == *entry => {}
+            Some(mine) => found.push(("both", name(path), format!("ours {mine}; theirs {entry}"))),
+            None => found.push(("theirs", name(path), entry.clone())),
+        }
+    }
+    found.extend(ours.iter().map(|(path, entry)| ("ours", name(path), entry.clone())));
+    found
+}
+
+#[test]
+fn the_debuerreotype_style_is_its_tar_bit_for_bit() {
+    let test = "it::bootstrap_oracles::the_debuerreotype_style_is_its_tar_bit_for_bit";
+    needs!(test, privilege::is_root(), "debuerreotype wants root");
+    needs!(test, oracle::find("debuerreotype-init").is_some(), "debuerreotype is not installed");
+    needs!(test, oracle::find("debootstrap").is_some(), "debootstrap is not installed");
+    let mirror = mirror();
+    needs!(test, mirror.is_some(), "this machine's packages are not Debian 12's");
+    let mirror = mirror.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let keyring = "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg";
+    let script = "--debootstrap-script=/usr/share/debootstrap/scripts/sid";
+    run(folder.path(), &["debuerreotype-init", "--non-debian", keyring, script, "rootfs", "bookworm", &mirror]);
+    let epoch = std::fs::read_to_string(folder.path().join("rootfs/debuerreotype-epoch")).unwrap();
+    let sandbox = sandbox();
+    for slim in [false, true] {
+        let name = if slim { "slim" } else { "full" };
+        run(folder.path(), &["cp", "-a", "rootfs", name]);
+        run(folder.path(), &["debuerreotype-minimizing-config", name]);
+        if slim {
+            run(folder.path(), &["debuerreotype-slimify", name]);
+        }
+        run(folder.path(), &["debuerreotype-fixup", name]);
+        run(folder.path(), &["debuerreotype-tar", name, "ref.tar"]);
+        let theirs = std::fs::read(folder.path().join("ref.tar")).unwrap();
+        let more: &[&str] = &["--style", "debuerreotype", "--variant", "minbase", "--slim"];
+        let ours = bootstrapped(&sandbox, "bookworm", &mirror, epoch.trim(), &more[..if slim { 5 } else { 4 }]);
+        let differences: Vec<String> =
+            compare(&ours, &theirs, true).iter().map(|(who, path, what)| format!("{who} {path}: {what}")).collect();
+        assert!(differences.is_empty(), "{name}\n{}", differences.join("\n"));
+        assert!(ours == theirs, "{name}: the entries are the same, the archives are not");
+    }
+}
+
+/// The stated differences: who has it, and the pattern.
+fn stated() -> Vec<(&'static str, &'static str)> {
+    let lines = DIFFERENCES.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let parts = |line: &'static str| {
+        let parts: Vec<&str> = line.split('|').map(str::trim).collect();
+        assert!(parts.len() == 3 && !parts[2].is_empty(), "{line}: expected who, path and reason");
+        (parts[0], parts[1])
+    };
+    lines.map(parts).collect()
+}
+
+fn is_stated(who: &str, path: &str) -> bool {
+    stated().iter().any(|(stated, pattern)| {
+        *stated == who
+            && match pattern.strip_suffix('*') {
+                Some(folder) => path.strip_prefix(folder).is_some_and(|name| !name.contains('/')),
+                None => *pattern == path,
+            }
+    })
+}
+
+#[test]
+fn the_differences_are_few() {
+    assert!(stated().len() <= MAX_DIFFERENCES, "{} lines", stated().len());
+    assert!(is_stated("theirs", "dev/null") && !is_stated("theirs", "dev/a/b") && !is_stated("ours", "dev/null"));
+    assert!(is_stated("both", "etc/shells") && !is_stated("both", "etc/shells2"));
+}
+
+fn beside_mmdebstrap(test: &str, suite: &str, variants: &[&str]) {
+    needs!(test, privilege::is_root(), "mmdebstrap as root keeps owners");
+    needs!(test, oracle::find("mmdebstrap").is_some(), "mmdebstrap is not installed");
+    let mirror = mirror();
+    needs!(test, mirror.is_some(), "this machine's packages are not Debian 12's");
+    let mirror = mirror.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = sandbox();
+    // Not after now: useradd takes no later day.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let epoch = now.as_secs().to_string();
+    let environment = format!("SOURCE_DATE_EPOCH={epoch}");
+    let source = format!("deb {mirror} {suite} main");
+    for variant in variants {
+        let set = format!("--variant={variant}");
+        run(folder.path(), &["env", &environment, "mmdebstrap", "--mode=root", &set, suite, "m.tar", &source]);
+        let theirs = std::fs::read(folder.path().join("m.tar")).unwrap();
+        let ours = bootstrapped(&sandbox, suite, &mirror, &epoch, &["--style", "plain", "--variant", variant]);
+        let found = compare(&ours, &theirs, false);
+        let unstated: BTreeSet<String> = found
+            .iter()
+            .filter(|(who, path, _)| !is_stated(who, path))
+            .map(|(who, path, what)| format!("{who} | {path} | {what}"))
+            .collect();
+        assert!(unstated.is_empty(), "{suite} {variant}:\n{}", unstated.into_iter().collect::<Vec<_>>().join("\n"));
+    }
+}
+
+#[test]
+fn bookworm_is_mmdebstraps() {
+    let test = "it::bootstrap_oracles::bookworm_is_mmdebstraps";
+    beside_mmdebstrap(test, "bookworm", &["essential", "minbase", "important"]);
+}
+
+#[test]
+fn trixie_is_mmdebstraps() {
+    beside_mmdebstrap("it::bootstrap_oracles::trixie_is_mmdebstraps", "trixie", &["essential", "minbase"]);
+}
