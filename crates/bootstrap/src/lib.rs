@@ -20,6 +20,7 @@ pub mod lock;
 mod payloads;
 mod read;
 pub mod recipe;
+mod regroup;
 pub mod request;
 mod resolver;
 mod root;

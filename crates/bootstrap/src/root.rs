@@ -24,6 +24,7 @@ use bedplate_sys::userns::Privilege;
 use bedplate_tree::{Action, Content, Delta, Entry, EntryKind, Source, Tree, TreePath};
 use sha2::{Digest as _, Sha256};
 
+use crate::regroup::regroup;
 use crate::root_error::RootError;
 
 /// How the root is made.
@@ -150,7 +151,9 @@ impl<'a> Ground<'a> {
         let prepared = Prepared { owners, placeholders: &placeholders, skipped: &self.skipped, parted: false };
         let found = read_upper(Root::from_handle(open(&upper)?), &self.tree, contents, self.options.marks, &prepared)
             .map_err(RootError::Changes)?;
+        let before = self.tree.clone();
         self.absorb(&found.delta)?;
+        regroup(&before, &mut self.tree, &*contents)?;
         self.lowers.insert(0, upper);
         Ok(done)
     }

@@ -20,7 +20,7 @@ pub enum RootError {
     Unpack(#[source] UnpackError),
     /// What the scripts changed cannot be read.
     #[error("cannot read what the scripts changed")]
-    Changes(#[source] ScanError),
+    Changes(#[from] ScanError),
     /// What the scripts changed does not fit the packages.
     #[error("cannot take over what the scripts changed")]
     Absorb(#[source] ApplyError),
