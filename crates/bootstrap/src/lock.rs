@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::acquire::{AcquireError, Acquired, Plan, Source, Wanted, below};
 use crate::distribution::Pocket;
 use crate::finish::AptSource;
-use crate::request::{Mirror, PathRule, Request, Step, Variant};
+use crate::request::{Mirror, PathRule, Request, Step};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -687,26 +687,6 @@ pub fn from_host(status: &[u8], acquired: &Acquired) -> Result<FromHost, LockErr
     let missing =
         installed.into_iter().map(|((name, architecture), version)| format!("{name} {version} {architecture}"));
     Ok(FromHost { packages, missing: missing.collect() })
-}
-
-/// The lock of the packages of a machine, and those that the archive does not have; see [`from_host`].
-///
-/// The lock asks for exactly these packages, whatever depends on what.
-///
-/// # Errors
-/// As [`from_host`].
-pub fn lock_host(
-    request: &Request,
-    acquired: &Acquired,
-    status: &[u8],
-    epoch: i64,
-) -> Result<(Lock, Vec<String>), LockError> {
-    let FromHost { packages, missing } = from_host(status, acquired)?;
-    let mut request = request.clone();
-    request.variant = Variant::Custom;
-    request.include = packages.iter().map(|package| package.name.clone()).collect();
-    request.include.dedup();
-    Ok((Lock::new(&request, acquired, epoch, Vec::new(), packages), missing))
 }
 
 #[cfg(test)]

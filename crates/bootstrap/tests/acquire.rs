@@ -282,6 +282,27 @@ fn an_older_release_file_of_the_same_signer_is_refused() {
 }
 
 #[test]
+fn an_index_that_another_took_the_place_of_is_removed() {
+    let indexes = |bench: &Bench| {
+        let folder = std::fs::read_dir(bench.folder.path().join("store/cache/indexes")).unwrap();
+        folder.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "packages")).count()
+    };
+    let mut archives = trixie(&[("one", "1")]);
+    let now = Era::Trixie.date() + 3 * DAY;
+    let bench = Bench::new(&archives.keyring());
+    let old = Http::start();
+    bench.open(&bench.request("trixie", &archives.render().serve(&old)), now).unwrap();
+    let before = indexes(&bench);
+    archives.release().date += DAY;
+    let release = archives.release().clone();
+    *archives.release() = release.package(Deb::new("two", "2").build());
+    let new = Http::start();
+    let acquired = bench.open(&bench.request("trixie", &archives.render().serve(&new)), now).unwrap();
+    assert_eq!(wanted(&acquired, &["one", "two"]).unwrap().len(), 2);
+    assert_eq!(indexes(&bench), before);
+}
+
+#[test]
 fn another_pocket_of_the_same_keys_is_no_replacement() {
     // All of them say `Codename: focal`, and one key signs all.
     let archives = Era::Focal.archives([Deb::new("one", "1").build()]);

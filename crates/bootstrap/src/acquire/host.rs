@@ -85,7 +85,7 @@ fn files(
         let entry = entry.map_err(|source| HostError { path: place.clone(), source })?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         let fits = suffixes.iter().any(|suffix| {
-            name.strip_suffix(suffix).is_some_and(|stem| !stem.is_empty() && !(suffix.is_empty() && stem.contains('.')))
+            name.strip_suffix(suffix).is_some_and(|stem| !(stem.is_empty() || suffix.is_empty() && stem.contains('.')))
         });
         let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
         if fits && plain && !name.starts_with('.') {

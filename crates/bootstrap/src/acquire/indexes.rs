@@ -79,7 +79,7 @@ impl<'r> WantedIndex<'r> {
     }
 
     /// The file of the cache that holds it, decompressed, and its size where that is known.
-    fn cached(&self, folder: &Path) -> Option<(PathBuf, Option<u64>)> {
+    pub(crate) fn cached(&self, folder: &Path) -> Option<(PathBuf, Option<u64>)> {
         if let Some(plain) = self.plain
             && let Some(digest) = plain.sha256
         {

@@ -1,6 +1,7 @@
 //! From a plan to verified indexes.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use bedplate_fetch::Url;
@@ -11,7 +12,7 @@ use super::error::AcquireError;
 use super::indexes::WantedIndex;
 use super::observe::{Event, Notice, Stage};
 use super::plan::{Plan, PlannedSource, plan};
-use super::signed::{self, Document, Verified};
+use super::signed;
 use super::{Acquired, Context, Index, ReleaseFacts, Source, keys};
 use crate::distribution::Pocket;
 use crate::request::Request;
@@ -27,6 +28,8 @@ struct Opened {
     facts: ReleaseFacts,
     /// The mirror that served the Release file first, then the others.
     mirrors: Vec<Url>,
+    /// The Release file that this one takes the place of.
+    before: Option<Release>,
 }
 
 /// Opens every source of a request: Release files, their signatures, and indexes.
@@ -84,7 +87,7 @@ pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireE
         return Err(AcquireError::Offline { what: format!("index {}", first.name), others: missing.len() - 1 });
     }
     let fetched = at_once(missing.iter(), |n| {
-        let (Some((of, index)), true) = (wanted.get(*n), true) else { return Ok(None) };
+        let Some((of, index)) = wanted.get(*n) else { return Ok(None) };
         let Some((source, planned)) =
             opened.get(*of).and_then(|source| Some((source, plan.sources.get(source.position)?)))
         else {
@@ -98,6 +101,9 @@ pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireE
         }
     }
 
+    if !context.offline {
+        remove_replaced(&opened, &wanted, &plan, cache.folder());
+    }
     let owners: Vec<usize> = wanted.iter().map(|(n, _)| *n).collect();
     drop(wanted);
     let mut sources: Vec<Source> = opened
@@ -214,8 +220,19 @@ fn open_source(
     let release = Release::parse(&verified.text).map_err(malformed)?;
     check_suite(&release, source, plan, &mirror)?;
     let date = check_dates(&release, source, &mirror, context)?;
-    if !plan.allow_downgrade && !context.offline {
-        refuse_older(date, &verified, remembered.as_ref(), source, plan, &keyring, &mirror, context)?;
+    let before = match &remembered {
+        Some(remembered) if !context.offline && *remembered != document => {
+            // What cannot be verified any more, after a change of keys, says nothing about what is new.
+            let before = signed::verify(remembered, &mirror, plan, source, &keyring, context).ok();
+            before.and_then(|before| Some((Release::parse(&before.text).ok()?, before.signer)))
+        }
+        _ => None,
+    };
+    if let Some((newest, signer)) = &before
+        && *signer == verified.signer
+        && !plan.allow_downgrade
+    {
+        refuse_older(date, newest, source, &mirror)?;
     }
     if !context.offline && remembered.as_ref() != Some(&document) {
         signed::remember(&memory, &document, lease)?;
@@ -235,7 +252,7 @@ fn open_source(
         but_automatic_upgrades: release.but_automatic_upgrades,
         signer: verified.signer,
     };
-    Ok(Some(Opened { position, release, facts, mirrors }))
+    Ok(Some(Opened { position, release, facts, mirrors, before: before.map(|(release, _)| release) }))
 }
 
 /// Refuses the Release file of another suite, or of another pocket of the same one: all of them are signed by the same keys.
@@ -290,27 +307,29 @@ fn check_dates(
 }
 
 /// Refuses a Release file that is older than the newest one seen of the same signer.
-#[expect(clippy::too_many_arguments, reason = "what is compared, and what it takes to verify the other side again")]
-fn refuse_older(
-    date: i64,
-    verified: &Verified,
-    remembered: Option<&Document>,
-    source: &PlannedSource,
-    plan: &Plan,
-    keyring: &bedplate_trust::Keyring,
-    mirror: &Url,
-    context: &Context<'_>,
-) -> Result<(), AcquireError> {
-    let Some(remembered) = remembered else { return Ok(()) };
-    // What cannot be verified any more, after a change of keys, says nothing about what is new.
-    let Ok(before) = signed::verify(remembered, mirror, plan, source, keyring, context) else { return Ok(()) };
-    let Ok(newest) = Release::parse(&before.text) else { return Ok(()) };
+fn refuse_older(date: i64, newest: &Release, source: &PlannedSource, mirror: &Url) -> Result<(), AcquireError> {
     match newest.date {
-        Some(newest) if before.signer == verified.signer && date < newest => Err(AcquireError::Downgrade {
+        Some(newest) if date < newest => Err(AcquireError::Downgrade {
             suite: source.suite.clone(),
             url: mirror.to_string(),
             older: newest.saturating_sub(date),
         }),
         _ => Ok(()),
+    }
+}
+
+/// Removes indexes that new ones took the place of: each push of an archive would leave 50 MB behind.
+fn remove_replaced(opened: &[Opened], wanted: &[(usize, WantedIndex<'_>)], plan: &Plan, cache: &Path) {
+    let kept: Vec<PathBuf> = wanted.iter().filter_map(|(_, index)| Some(index.cached(cache)?.0)).collect();
+    for source in opened {
+        let (Some(before), Some(planned)) = (&source.before, plan.sources.get(source.position)) else { continue };
+        for index in indexes_of(before, planned, &plan.architecture).unwrap_or_default() {
+            if let Some((path, _)) = index.cached(cache)
+                && !kept.contains(&path)
+            {
+                // It may be gone already; what cannot be removed is only space.
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 }

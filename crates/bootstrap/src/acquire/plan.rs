@@ -381,7 +381,9 @@ mod tests {
         let mirror = |text: &str| vec![Mirror::parse(text)];
         let bookworm = host("debian", "deb http://m.example/debian bookworm main\n");
         let nobody = Host::default();
-        let cases: [(&str, &Host, Vec<Mirror>, &str, &[&str]); 8] = [
+        /// Suite, host, mirrors, architecture, what is asked.
+        type Case<'a> = (&'a str, &'a Host, Vec<Mirror>, &'a str, &'a [&'a str]);
+        let cases: [Case<'_>; 8] = [
             (
                 "trixie",
                 &nobody,

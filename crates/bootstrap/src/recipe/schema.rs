@@ -102,8 +102,8 @@ pub const STEP_KEYS: &[Key] = &[
 pub fn page() -> String {
     let mut page = String::from(
         "# Recipes\n\nEverything that the flags of `bedplate bootstrap` say can stand in one TOML file: \
-         `bedplate bootstrap --recipe NAME.toml`. A flag on the command line overrides the key of the same meaning. \
-         Relative paths begin at the recipe's folder. An unknown key is an error.\n\n\
+         `bedplate bootstrap --recipe NAME.toml`. What changes the image is the recipe's alone; names, the output, mirrors, \
+         keyrings and checks may be given beside it. Relative paths begin at the recipe's folder. An unknown key is an error.\n\n\
          `examples/` has a recipe for each kind of image. This page is written from the code; a test holds it to the \
          parser.\n",
     );
