@@ -709,7 +709,7 @@ fn random_archive(random: &mut Random, worlds: u64) -> String {
         for number in 0..12usize {
             write!(text, "Package: w{world}-p{number}\nVersion: {}\nArchitecture: amd64\n", 1 + random.below(2))
                 .unwrap();
-            // Of equal providers apt takes the one that its cache met last; we take the last one by name.
+            // Of equal providers apt takes the one that its cache met last; we take the first by name.
             let priority =
                 ["required", "important", "standard", "optional", "extra"].get(number).unwrap_or(&"optional");
             writeln!(text, "Priority: {priority}").unwrap();

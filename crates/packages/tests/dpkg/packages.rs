@@ -69,6 +69,10 @@ fn what_is_no_package_is_named() {
         (of(&[format]), "found the end at byte 72, expected member control.tar"),
         (of(&[format, data, control]), "found member \"data.tar\" at byte 72, expected member control.tar"),
         (of(&[format, control]), "expected member data.tar"),
+        (
+            of(&[format, ("_extra", b"12345678")])[..136].to_vec(),
+            "package is truncated: it ends at byte 136, inside member \"_extra\"",
+        ),
         (of(&[format, control, ("data.tar.Z", b"")]), "found member \"data.tar.Z\" at byte"),
         (
             of(&[format, ("control.tar", b"no tar at all, but text"), data]),

@@ -69,7 +69,7 @@ pub(crate) struct Needs<'a> {
 
 /// The most versions that are looked at for the relations of one solution: a second. Six thousand real packages need
 /// 55,000; an index where everything provides what everything needs could ask for the square of its size.
-const LOOKS_MAX: usize = 1 << 23;
+const LOOKS_MAX: usize = 1 << 22;
 
 /// The relations of the versions that were looked at: read once, on demand.
 #[derive(Debug)]

@@ -393,8 +393,9 @@ impl<'u, 'a> Walk<'u, 'a> {
 
     /// Which of two versions that satisfy one alternative is tried first.
     ///
-    /// The order is apt's but for its last word: of providers that are equal in all else apt takes the one that its
-    /// cache met last, which any push of the archive may change. The last one by name is mostly the same, and stays.
+    /// The order is apt's but for its last word. Of providers that are equal in all else apt takes the one whose name
+    /// its cache met last, in the order of stanzas and of every field of them: a push of unrelated packages changes it.
+    /// Here it is the first by name, which no push changes.
     fn prefers(&self, name: &str, left: u32, right: u32) -> Ordering {
         let universe = self.universe;
         let key = |entry: u32| {
@@ -412,6 +413,6 @@ impl<'u, 'a> Walk<'u, 'a> {
             )
         };
         let names = |entry: u32| universe.entries[entry as usize].package.name;
-        key(left).cmp(&key(right)).then_with(|| names(right).cmp(names(left)))
+        key(left).cmp(&key(right)).then_with(|| names(left).cmp(names(right)))
     }
 }
