@@ -55,9 +55,9 @@ pub type ReadFile<'a, E> = dyn FnMut(&TreePath) -> Result<Option<Vec<u8>>, E> + 
 pub struct DatabaseOptions {
     /// The time of the files that are written; those of control members keep their own.
     pub mtime: Timestamp,
-    /// Architectures besides the native one; with some there is a file `arch`, the native one first.
+    /// The native architecture; needed only where there are foreign ones.
     pub native: String,
-    /// See there.
+    /// Architectures besides the native one; with some there is a file `arch`, the native one first.
     pub foreign: Vec<String>,
     /// Diversions.
     pub diversions: Diversions,

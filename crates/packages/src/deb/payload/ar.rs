@@ -30,6 +30,8 @@ pub(super) struct Ar<R> {
     /// Bytes of the current member that nobody read yet, and whether one of padding follows.
     left: u64,
     padding: bool,
+    /// Its name, for messages.
+    current: String,
     /// The source failed or ended early: what readers above report is a consequence of it.
     failed: bool,
     truncated: bool,
@@ -37,7 +39,15 @@ pub(super) struct Ar<R> {
 
 impl<R: Read> Ar<R> {
     pub(super) fn new(source: R) -> Result<Self, DebError> {
-        let mut ar = Self { source, position: 0, left: 0, padding: false, failed: false, truncated: false };
+        let mut ar = Self {
+            source,
+            position: 0,
+            left: 0,
+            padding: false,
+            current: String::new(),
+            failed: false,
+            truncated: false,
+        };
         let mut magic = [0; MAGIC.len()];
         let count = ar.fill(&mut magic)?;
         if magic != *MAGIC {
@@ -86,6 +96,7 @@ impl<R: Read> Ar<R> {
         let size = std::str::from_utf8(size).ok().filter(|_| digits).and_then(|size| size.parse().ok());
         self.left = size.ok_or(bad("its size is not a number"))?;
         self.padding = self.left % 2 == 1;
+        self.current.clone_from(&name);
         Ok(Some(Member { name, header_offset, offset: self.position }))
     }
 
@@ -108,7 +119,7 @@ impl<R: Read> Ar<R> {
             let count = self.fill(&mut buffer[..wanted])?;
             missing -= count as u64;
             if count < wanted {
-                return Err(DebError::Truncated { member: "before the end".to_owned(), end: self.position });
+                return Err(DebError::Truncated { member: self.current.clone(), end: self.position });
             }
         }
         self.left = 0;
