@@ -18,7 +18,7 @@ const DIFFERENCES: &str = include_str!("../mmdebstrap-differences.txt");
 const MAX_DIFFERENCES: usize = 40;
 
 /// The archive that this machine's own packages come from; `None` where it is not Debian 12's.
-fn mirror() -> Option<String> {
+pub(crate) fn mirror() -> Option<String> {
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     let folder = std::fs::read_dir("/etc/apt/sources.list.d").ok();
     files.extend(folder.into_iter().flatten().flatten().map(|entry| entry.path()));

@@ -77,3 +77,32 @@ fn a_saved_image_goes_through_a_pipe() {
     let there = sandbox.bedplate(["inspect", "--format", "{{.Id}}", "hello"]).env("BEDPLATE_ROOT", other).ok();
     assert_eq!(there.text(), id);
 }
+
+/// The page's first block, with `debootstrap` and `docker` as names of bedplate: a real archive, as the machine's apt is
+/// set to.
+#[test]
+fn a_full_image_from_a_bootstrapped_directory() {
+    let test = "page::a_full_image";
+    if bedplate_testkit::privilege::current() != bedplate_testkit::privilege::Privilege::Root {
+        return bedplate_testkit::skip::note(test, "the page uses sudo: needs root");
+    }
+    if crate::bootstrap_oracles::mirror().is_none() {
+        return bedplate_testkit::skip::note(test, "no archive of Debian 12 among the sources of apt");
+    }
+    let sandbox = sandbox();
+    let folder = sandbox.path("bin");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["debootstrap", "docker"] {
+        let program = bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"));
+        std::os::unix::fs::symlink(program, folder.join(name)).unwrap();
+    }
+    // A deviation from the page: trixie for xenial, whose archive the machine may not reach.
+    shell(&sandbox, "debootstrap trixie trixie > /dev/null").ok();
+    let outcome = shell(&sandbox, "tar -C trixie -c . | docker import - trixie").ok();
+    image_id(&sandbox, &outcome);
+    let outcome = shell(&sandbox, "docker run trixie cat /etc/os-release").ok();
+    assert!(outcome.text().contains("VERSION_CODENAME=trixie"), "{outcome}");
+    let outcome = shell(&sandbox, "docker run --rm trixie sh -c 'dpkg --audit && dpkg -V && apt-get check'").ok();
+    assert!(!outcome.text().contains("rror"), "{outcome}");
+    fsck(&sandbox);
+}
