@@ -17,6 +17,7 @@ use bedplate_packages::deb::compose::{ComposeError, ComposeOptions, Composition}
 use bedplate_packages::deb::dpkg::diversions::Diversions;
 use bedplate_packages::deb::dpkg::{self, DatabaseError, DatabaseOptions, Record, State};
 use bedplate_packages::deb::payload::Payload;
+use bedplate_packages::deb::solve::order::Wave;
 use bedplate_run::Session;
 use bedplate_store::Lease;
 use bedplate_tree::{Entry, EntryKind, Metadata, PathError, Timestamp, Tree, TreeError, TreePath};
@@ -113,10 +114,10 @@ pub enum Step<'a> {
 }
 
 /// Lays the payloads of all waves, without any script: what `--variant extract` gives.
-pub(crate) fn extract(payloads: &[Payload], waves: &[Vec<usize>], options: &Options) -> Result<Tree, InstallError> {
+pub(crate) fn extract(payloads: &[Payload], waves: &[Wave], options: &Options) -> Result<Tree, InstallError> {
     let mut composition = Composition::new(ComposeOptions::default());
     alias(composition.tree_mut(), payloads, options)?;
-    let all = waves.iter().flatten().filter_map(|at| payloads.get(*at));
+    let all = waves.iter().flat_map(|wave| &wave.unpack).filter_map(|at| payloads.get(*at));
     let (_, numbers) = composition.unpack_wave(all.clone())?;
     let records: Vec<Record<'_>> = (all.zip(&numbers))
         .map(|(payload, number)| Record {
@@ -137,7 +138,7 @@ pub(crate) fn install(
     lease: &Lease,
     contents: &mut ContentSources<'_>,
     payloads: &[Payload],
-    waves: &[Vec<usize>],
+    waves: &[Wave],
     options: &Options,
     observe: &mut dyn FnMut(Step<'_>),
 ) -> Result<(), InstallError> {
@@ -150,8 +151,10 @@ pub(crate) fn install(
     let mut composition = Composition::new(ComposeOptions::default());
     for (number, wave) in waves.iter().enumerate() {
         let of = |wave: &[usize]| wave.iter().filter_map(|at| payloads.get(*at)).collect::<Vec<_>>();
-        let packages = of(wave);
-        let next = waves.get(number + 1).map(|wave| of(wave)).unwrap_or_default();
+        let packages = of(&wave.unpack);
+        let next = waves.get(number + 1).map(|wave| of(&wave.unpack)).unwrap_or_default();
+        // What waits for packages of a later wave would fail, or work only by luck: the last wave configures all.
+        let ready = (number + 1 < waves.len()).then(|| of(&wave.configure));
         *composition.tree_mut() = ground.tree().clone();
         let database = match number {
             0 => {
@@ -170,7 +173,7 @@ pub(crate) fn install(
         put_all(composition.tree_mut(), database)?;
         ground.lay(composition.tree().clone(), contents)?;
         observe(Step::Unpacked(packages.len()));
-        scripts.wave(ground, contents, number == 0, &packages, &next, observe)?;
+        scripts.wave(ground, contents, number == 0, &packages, ready.as_deref(), &next, observe)?;
     }
     Ok(())
 }
@@ -281,6 +284,7 @@ impl Scripts<'_> {
         contents: &mut ContentSources<'_>,
         first: bool,
         packages: &[&Payload],
+        ready: Option<&[&Payload]>,
         next: &[&Payload],
         observe: &mut dyn FnMut(Step<'_>),
     ) -> Result<(), InstallError> {
@@ -303,7 +307,7 @@ impl Scripts<'_> {
             if first {
                 self.first_preinsts(&mut runner, &control, packages, has_awk, observe)?;
             }
-            self.configure(&mut runner, first, packages, observe)?;
+            self.configure(&mut runner, first, packages, ready, observe)?;
             for payload in next {
                 self.preinst(&mut runner, &control, payload, observe)?;
             }
@@ -374,6 +378,7 @@ impl Scripts<'_> {
         runner: &mut Runner<'_>,
         first: bool,
         packages: &[&Payload],
+        ready: Option<&[&Payload]>,
         observe: &mut dyn FnMut(Step<'_>),
     ) -> Result<(), InstallError> {
         let mut hear = |line: &str| {
@@ -387,7 +392,18 @@ impl Scripts<'_> {
         if first && packages.iter().any(|payload| payload.control().name() == "base-passwd") {
             runner.run("dpkg", &[&dpkg[..], &["base-passwd"]].concat(), &[], &mut hear)?;
         }
-        runner.run("dpkg --configure -a", &[&dpkg[..], &["-a"]].concat(), &[], &mut hear)?;
+        let Some(ready) = ready else {
+            runner.run("dpkg --configure -a", &[&dpkg[..], &["-a"]].concat(), &[], &mut hear)?;
+            return Ok(());
+        };
+        // Already configured ones would be an error.
+        let waiting = ready.iter().filter(|payload| !(first && payload.control().name() == "base-passwd"));
+        let names: Vec<String> = waiting.map(|payload| payload.control().info_name()).collect();
+        if !names.is_empty() {
+            let names = names.iter().map(String::as_str);
+            let words: Vec<&str> = dpkg.into_iter().chain(names).collect();
+            runner.run("dpkg --configure", &words, &[], &mut hear)?;
+        }
         Ok(())
     }
 

@@ -4,16 +4,16 @@
 
 use bedplate_packages::deb::package::{Package, PackageError};
 use bedplate_packages::deb::payload::Payload;
-use bedplate_packages::deb::solve::order::plan_packages;
+use bedplate_packages::deb::solve::order::{Wave, plan_packages};
 
-/// Waves of packages by their numbers, each in the order of the packages.
+/// Waves of packages by their numbers, each in the order of the packages; every one unpacks something.
 ///
 /// `required` are the names that debootstrap unpacks before any script runs; empty where its rules were not asked, and
 /// the essential packages come first.
 ///
 /// # Errors
 /// A package whose control file speaks of impossible things.
-pub(crate) fn waves(native: &str, payloads: &[Payload], required: &[String]) -> Result<Vec<Vec<usize>>, PackageError> {
+pub(crate) fn waves(native: &str, payloads: &[Payload], required: &[String]) -> Result<Vec<Wave>, PackageError> {
     let paragraphs: Vec<_> = payloads.iter().map(|payload| payload.control().paragraph()).collect();
     let packages = paragraphs.iter().map(Package::parse).collect::<Result<Vec<_>, _>>()?;
     let named =
@@ -22,6 +22,13 @@ pub(crate) fn waves(native: &str, payloads: &[Payload], required: &[String]) -> 
         (!required.is_empty()).then(|| packages.iter().enumerate().filter_map(named).collect());
     let has_postinst = |number: usize| payloads.get(number).is_some_and(|p| p.control_file("postinst").is_some());
     let plan = plan_packages(native, &packages, first.as_deref(), has_postinst);
-    // A wave without packages to unpack only ends what waited: dpkg does that by itself.
-    Ok(plan.waves.into_iter().map(|wave| wave.unpack).filter(|wave| !wave.is_empty()).collect())
+    let mut waves: Vec<Wave> = Vec::new();
+    for wave in plan.waves {
+        match waves.last_mut() {
+            // It only ends what waited.
+            Some(last) if wave.unpack.is_empty() => last.configure.extend(wave.configure),
+            _ => waves.push(wave),
+        }
+    }
+    Ok(waves)
 }
