@@ -339,7 +339,7 @@ impl Plan {
         match attack {
             Attack::ForgedSignature => {
                 for name in ["InRelease", "Release.gpg"] {
-                    site.change(&format!("{main}/{name}"), |bytes| forged(bytes));
+                    site.change(&format!("{main}/{name}"), forged);
                 }
             }
             Attack::ChangedText => {
