@@ -173,7 +173,8 @@ pub(crate) fn install(
         put_all(composition.tree_mut(), database)?;
         ground.lay(composition.tree().clone(), contents)?;
         observe(Step::Unpacked(packages.len()));
-        scripts.wave(ground, contents, number == 0, &packages, ready.as_deref(), &next, observe)?;
+        let turn = Turn { first: number == 0, packages: &packages, ready: ready.as_deref(), next: &next };
+        scripts.wave(ground, contents, &turn, observe)?;
     }
     Ok(())
 }
@@ -267,6 +268,18 @@ fn diversions(tree: &Tree, contents: &ContentSources<'_>) -> Result<Diversions, 
     }
 }
 
+/// A wave whose turn it is.
+struct Turn<'a> {
+    /// Whether it is the first.
+    first: bool,
+    /// What was unpacked.
+    packages: &'a [&'a Payload],
+    /// What can be configured; `None` for all that is not.
+    ready: Option<&'a [&'a Payload]>,
+    /// What the next wave unpacks.
+    next: &'a [&'a Payload],
+}
+
 /// What runs the scripts of waves.
 struct Scripts<'a> {
     lease: &'a Lease,
@@ -282,12 +295,10 @@ impl Scripts<'_> {
         &mut self,
         ground: &mut Ground<'_>,
         contents: &mut ContentSources<'_>,
-        first: bool,
-        packages: &[&Payload],
-        ready: Option<&[&Payload]>,
-        next: &[&Payload],
+        turn: &Turn<'_>,
         observe: &mut dyn FnMut(Step<'_>),
     ) -> Result<(), InstallError> {
+        let &Turn { first, packages, ready, next } = turn;
         let control = self.directory()?;
         let log = self.lease.scratch();
         let made = |source| InstallError::Make { path: log.clone(), source };
