@@ -6,8 +6,10 @@ use crate::process::{Failure, output, root, tool};
 
 /// Hosts of the distribution that may be written here: the built-in archives and pages that docs point to.
 ///
-/// Any other mirror is the user's business and reaches the program as an input.
-const DEBIAN_HOSTS: &[&str] = &["ftp", "security", "www", "packages", "bugs", "wiki", "manpages", "lists", "salsa"];
+/// Any other mirror is the user's business and reaches the program as an input. `archive` is no mirror: ended suites are
+/// nowhere else. `alioth` stands in a comment of a file that images get byte for byte.
+const DEBIAN_HOSTS: &[&str] =
+    &["ftp", "security", "archive", "www", "packages", "bugs", "wiki", "manpages", "lists", "salsa", "alioth"];
 
 /// Lines after which a room holds a second noun. Data tables are named in [`LONG`].
 const MAX_LINES: usize = 1000;
