@@ -20,11 +20,11 @@ const HELLO: &str = "bench-hello";
 
 /// Everything the rows share.
 #[derive(Debug)]
-struct Bench {
+pub(super) struct Bench {
     bedplate: PathBuf,
     me: PathBuf,
-    scratch: PathBuf,
-    rounds: Rounds,
+    pub(super) scratch: PathBuf,
+    pub(super) rounds: Rounds,
     only: Option<String>,
     archive: PathBuf,
     hello: PathBuf,
@@ -57,6 +57,7 @@ pub(crate) fn run(bedplate: &Path, scratch: &Path, rounds: Rounds, only: Option<
         podman: absent(Podman::new()),
         table: Table { rounds: (rounds.short, rounds.long), ..Table::default() },
     };
+    bench.bootstraps()?;
     bench.imports()?;
     bench.saves()?;
     bench.builds()?;
@@ -67,7 +68,7 @@ pub(crate) fn run(bedplate: &Path, scratch: &Path, rounds: Rounds, only: Option<
 }
 
 impl Bench {
-    fn wants(&self, work: &str) -> bool {
+    pub(super) fn wants(&self, work: &str) -> bool {
         let wanted = self.only.as_ref().is_none_or(|only| work.contains(only.as_str()));
         if wanted {
             eprintln!("==> {work}");
@@ -76,14 +77,14 @@ impl Bench {
     }
 
     /// bedplate on a store in the scratch folder.
-    fn bedplate(&self, store: &str, args: &[&str]) -> Command {
+    pub(super) fn bedplate(&self, store: &str, args: &[&str]) -> Command {
         let mut command = tool(&self.bedplate, ["--root"]);
         command.arg(self.scratch.join(store)).args(args).current_dir(&self.scratch);
         command
     }
 
     /// A store as new, outside the time.
-    fn fresh(&self, store: &str) -> Result<(), Failure> {
+    pub(super) fn fresh(&self, store: &str) -> Result<(), Failure> {
         let path = self.scratch.join(store);
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::file("remove", &path)(error)),
@@ -484,7 +485,14 @@ impl Bench {
         Ok(())
     }
 
-    fn push(&mut self, work: &'static str, aim: &'static str, floor: Option<Cell>, ours: Cell, peers: Vec<Cell>) {
+    pub(super) fn push(
+        &mut self,
+        work: &'static str,
+        aim: &'static str,
+        floor: Option<Cell>,
+        ours: Cell,
+        peers: Vec<Cell>,
+    ) {
         for cell in floor.iter().chain([&ours]).chain(&peers) {
             match &cell.result {
                 Ok(samples) => eprintln!("    {:<18} {:?} (least {:?})", cell.tool, samples.median(), samples.least()),
@@ -496,7 +504,11 @@ impl Bench {
 }
 
 /// One tool's part of a row; its failure is shown in the table and hinders no other.
-fn cell(tool: &'static str, command: &str, measure: impl FnOnce() -> Result<measure::Samples, Failure>) -> Cell {
+pub(super) fn cell(
+    tool: &'static str,
+    command: &str,
+    measure: impl FnOnce() -> Result<measure::Samples, Failure>,
+) -> Cell {
     Cell { tool, command: command.to_owned(), result: measure().map_err(|failure| failure.to_string()) }
 }
 

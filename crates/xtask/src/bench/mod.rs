@@ -7,8 +7,10 @@
 //! | [`floor`] | the least a machine must do for the same work |
 //! | [`peers`] | docker, podman, umoci, runc, crun, each prepared and taken down |
 //! | [`cases`] | what is measured |
+//! | [`bootstrap`] | bootstraps, from a mirror of our own |
 //! | [`report`] | the table in `bench/README.md`, and the raw numbers |
 
+mod bootstrap;
 mod cases;
 mod floor;
 mod input;
