@@ -147,9 +147,9 @@ pub(crate) struct Args {
     /// Only fetch and decode the packages
     #[arg(long)]
     pub(super) download_only: bool,
-    /// Downloads at once from one host
-    #[arg(long, value_name = "N", default_value_t = Request::DOWNLOADS)]
-    pub(super) downloads: usize,
+    /// Downloads at once from one host [default: 4]
+    #[arg(long, value_name = "N")]
+    pub(super) downloads: Option<usize>,
     /// Threads that decode packages [default: one for each processor]
     #[arg(short, long, value_name = "N")]
     pub(super) jobs: Option<usize>,
@@ -245,7 +245,9 @@ impl Args {
         request.checks.no_signatures |= self.no_check_gpg;
         request.checks.valid_until = self.check_valid_until.or(request.checks.valid_until);
         request.checks.allow_downgrade |= self.allow_downgrade;
-        request.downloads = self.downloads.max(1);
+        if let Some(downloads) = self.downloads {
+            request.downloads = downloads.max(1);
+        }
     }
 
     /// What is asked for.
