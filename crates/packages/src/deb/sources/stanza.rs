@@ -37,8 +37,8 @@ fn parse_paragraph(paragraph: &Paragraph<'_>) -> Result<Source, SourcesError> {
             "components" => source.components = words(),
             "enabled" => source.enabled = flag(&words(), "Enabled", field.line())?,
             "signed-by" if text.trim_start_matches(SEPARATORS).starts_with(ARMOUR) => {
-                let lines =
-                    text.trim_start_matches(SEPARATORS).lines().map(str::trim_ascii).filter(|line| !line.is_empty());
+                // Trimmed as the whole is below: a line of a dot and a vertical tab is an empty line of the key.
+                let lines = text.trim_start_matches(SEPARATORS).lines().map(str::trim).filter(|line| !line.is_empty());
                 let key: Vec<&str> = lines.map(|line| if line == "." { "" } else { line }).collect();
                 source.signed_by = Some(SignedBy::Embedded(key.join("\n").trim_end().to_owned() + "\n"));
             }

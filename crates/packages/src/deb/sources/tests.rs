@@ -242,3 +242,14 @@ proptest! {
         prop_assert_eq!(used(&read), used(&sources));
     }
 }
+
+#[test]
+fn a_line_of_a_dot_and_a_vertical_tab_is_an_empty_line_of_a_key() {
+    let text = "Types: deb\nURIs: http://h/d\nSuites: sid\nComponents: main\nSigned-By:\n \
+                -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\u{b} \n x\n .\u{b} ";
+    let sources = parse_sources(text.as_bytes()).unwrap();
+    let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx\n";
+    assert_eq!(sources[0].signed_by, Some(SignedBy::Embedded(key.into())));
+    let again = parse_sources(print_sources(&sources).as_bytes()).unwrap();
+    assert_eq!(again[0].signed_by, sources[0].signed_by);
+}
