@@ -1,12 +1,14 @@
 //! The root in which scripts run: what it holds as data, and as directories.
 //!
 //! ```text
-//! lay      tree of packages  ──▶ a directory (the first), or what is new as one more lower side
-//! work     a session over it ──▶ the upper side, read back into the tree, becomes a lower side itself
+//! lay      the root holds more from now on; nothing is unpacked yet
+//! work     what was laid ──▶ a directory (the first), or what is new as one more lower side
+//!          a session over all ──▶ the upper side, read back into the tree, becomes a lower side itself
 //! ```
 //!
-//! So the tree always says what the directories show, each wave of packages is composed with what scripts before it
-//! did, and nothing is unpacked twice. Where no overlay can be had, each session gets a copy of the whole tree.
+//! So each wave of packages is composed with what scripts before it did, and nothing is unpacked twice, or for nobody.
+//! The first directory is kept for the next bootstrap; later ones hold what scripts wrote, and are gone with this one.
+//! Where no overlay can be had, each session gets a copy of the whole tree.
 
 use std::fs;
 use std::path::PathBuf;
@@ -48,12 +50,15 @@ pub(crate) struct Ground<'a> {
     privilege: &'a Privilege,
     via: Option<OverlayVia>,
     options: SnapshotOptions,
+    /// What the root holds.
     tree: Tree,
-    /// The topmost first; empty before the first wave, and always where copies are made.
+    /// What the lower sides show of it.
+    shown: Tree,
+    /// The topmost first; empty before the first session, and always where copies are made.
     lowers: Vec<PathBuf>,
     skipped: Vec<Skipped>,
-    /// What was unpacked and is kept for the next time.
-    guards: Vec<SnapshotGuard>,
+    /// Keeps the undermost lower side from being swept away.
+    kept: Option<SnapshotGuard>,
 }
 
 impl<'a> Ground<'a> {
@@ -65,9 +70,10 @@ impl<'a> Ground<'a> {
             via: None,
             options: SnapshotOptions::of(privilege),
             tree: Tree::new(),
+            shown: Tree::new(),
             lowers: Vec::new(),
             skipped: Vec::new(),
-            guards: Vec::new(),
+            kept: None,
         };
         ground.via = match kind {
             RootKind::OverlayNewApi => Some(OverlayVia::NewApi),
@@ -97,39 +103,45 @@ impl<'a> Ground<'a> {
         self.tree
     }
 
-    /// The root holds `tree` from now on: packages were added to what it held.
-    pub(crate) fn lay(&mut self, tree: Tree, contents: &ContentSources<'_>) -> Result<(), RootError> {
-        if self.via.is_some() {
-            let never = &mut |_: &Content, _: &Content| Ok::<_, std::convert::Infallible>(false);
-            let delta = match bedplate_tree::diff(&self.tree, &tree, never) {
-                Ok(difference) => difference.delta,
-                Err(never) => match never {},
-            };
-            let first = self.lowers.is_empty();
-            let make = |into: &Handle, options: &UnpackOptions| {
-                let made = match first {
-                    true => unpack_tree(&tree, contents, into, options),
-                    false => unpack_delta(&delta, &self.tree, contents, into, self.options.marks, options),
-                };
-                made.map_err(RootError::Unpack)
-            };
-            match fingerprint(&delta, first) {
-                Some(key) => {
-                    let guard = self.lease.store().kept_root(&key, &self.options, make)?;
-                    self.skipped.extend(guard.skipped().iter().cloned());
-                    self.lowers.splice(0..0, guard.lowers().iter().cloned());
-                    self.guards.push(guard);
-                }
-                None => {
-                    let path = self.directory()?;
-                    let options = UnpackOptions { owners: self.options.owners.clone(), threads: self.options.threads };
-                    self.skipped.extend(make(&open(&path)?, &options)?.skipped);
-                    self.lowers.insert(0, path);
-                }
-            }
-        }
+    /// The root holds `tree` from now on.
+    pub(crate) fn lay(&mut self, tree: Tree) {
         self.tree = tree;
+    }
+
+    /// Unpacks what was laid since the last session, as one more lower side.
+    fn show(&mut self, contents: &ContentSources<'_>) -> Result<(), RootError> {
+        let never = &mut |_: &Content, _: &Content| Ok::<_, std::convert::Infallible>(false);
+        let delta = match bedplate_tree::diff(&self.shown, &self.tree, never) {
+            Ok(difference) => difference.delta,
+            Err(never) => match never {},
+        };
+        if self.lowers.is_empty() {
+            let make = |into: &Handle, options: &UnpackOptions| {
+                unpack_tree(&self.tree, contents, into, options).map_err(RootError::Unpack)
+            };
+            if let Some(key) = fingerprint(&delta) {
+                let kept = self.lease.store().kept_root(&key, &self.options, make)?;
+                self.skipped.extend(kept.skipped().iter().cloned());
+                self.lowers.extend(kept.lowers().iter().cloned());
+                self.kept = Some(kept);
+            } else {
+                let path = self.directory()?;
+                self.skipped.extend(make(&open(&path)?, &self.unpack_options())?.skipped);
+                self.lowers.push(path);
+            }
+        } else if !delta.changes.is_empty() {
+            let path = self.directory()?;
+            let (below, marks, options) = (&self.shown, self.options.marks, self.unpack_options());
+            let made = unpack_delta(&delta, below, contents, &open(&path)?, marks, &options);
+            self.skipped.extend(made.map_err(RootError::Unpack)?.skipped);
+            self.lowers.insert(0, path);
+        }
+        self.shown = self.tree.clone();
         Ok(())
+    }
+
+    fn unpack_options(&self) -> UnpackOptions {
+        UnpackOptions { owners: self.options.owners.clone(), threads: self.options.threads }
     }
 
     /// Lets `work` run commands in the root and takes over what they changed.
@@ -141,6 +153,7 @@ impl<'a> Ground<'a> {
     ) -> Result<T, E> {
         let owners = if matches!(self.options.owners, Owners::One) { DiskOwners::One } else { DiskOwners::AsIs };
         let Some(via) = self.via else { return self.work_in_copy(config, contents, owners, work) };
+        self.show(contents)?;
         let (upper, workdir) = (self.directory()?, self.directory()?);
         prepare_upper(&open(&upper)?, &self.tree).map_err(RootError::Changes)?;
         let root = RunRoot::Overlay { lowers: self.lowers.clone(), upper: upper.clone(), work: workdir, via };
@@ -151,10 +164,10 @@ impl<'a> Ground<'a> {
         let prepared = Prepared { owners, placeholders: &placeholders, skipped: &self.skipped, parted: false };
         let found = read_upper(Root::from_handle(open(&upper)?), &self.tree, contents, self.options.marks, &prepared)
             .map_err(RootError::Changes)?;
-        let before = self.tree.clone();
         self.absorb(&found.delta)?;
-        regroup(&before, &mut self.tree, &*contents)?;
+        regroup(&self.shown, &mut self.tree, &*contents)?;
         self.lowers.insert(0, upper);
+        self.shown = self.tree.clone();
         Ok(done)
     }
 
@@ -167,8 +180,7 @@ impl<'a> Ground<'a> {
     ) -> Result<T, E> {
         let path = self.directory()?;
         let handle = open(&path)?;
-        let options = UnpackOptions { owners: self.options.owners.clone(), threads: self.options.threads };
-        let report = unpack_tree(&self.tree, &*contents, &handle, &options).map_err(RootError::Unpack)?;
+        let report = unpack_tree(&self.tree, &*contents, &handle, &self.unpack_options()).map_err(RootError::Unpack)?;
         let recorded = record(&Root::from_handle(open(&path)?)).map_err(RootError::Changes)?;
         let root = RunRoot::Directory { path: path.clone() };
         let mut session = Session::start(&root, config, self.privilege).map_err(RootError::Run)?;
@@ -209,9 +221,8 @@ fn placeholders(mount_points: &[MountPoint]) -> Result<Vec<TreePath>, RootError>
 /// a file of the host, which may be another one tomorrow.
 ///
 /// Bytes in streams count by the digest of the stream and where they lie in it; others are hashed themselves.
-fn fingerprint(delta: &Delta, first: bool) -> Option<Digest> {
+fn fingerprint(delta: &Delta) -> Option<Digest> {
     let mut hash = Sha256::new();
-    hash.update([u8::from(first)]);
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);

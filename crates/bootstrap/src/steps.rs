@@ -136,7 +136,7 @@ impl Steps<'_> {
                 Step::CopyIn { source, destination } => {
                     let mut tree = ground.tree().clone();
                     self.done.push(copy_in(source, destination, &mut tree, contents, self.epoch)?);
-                    ground.lay(tree, contents)?;
+                    ground.lay(tree);
                 }
                 Step::Run { command, network } => {
                     let servers = network.then(|| resolv_conf.unwrap_or_default().to_owned());

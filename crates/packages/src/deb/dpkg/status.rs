@@ -27,8 +27,8 @@ pub enum Want {
     Purge,
 }
 
-/// How far a package is: the last word of `Status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a package is: the last word of `Status`, in dpkg's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PackageState {
     /// Not there.
     NotInstalled,
@@ -46,6 +46,26 @@ pub enum PackageState {
     TriggersPending,
     /// All is done.
     Installed,
+}
+
+/// The words of `Status`.
+const STATES: [(&str, PackageState); 8] = [
+    ("not-installed", PackageState::NotInstalled),
+    ("config-files", PackageState::ConfigFiles),
+    ("half-installed", PackageState::HalfInstalled),
+    ("unpacked", PackageState::Unpacked),
+    ("half-configured", PackageState::HalfConfigured),
+    ("triggers-awaited", PackageState::TriggersAwaited),
+    ("triggers-pending", PackageState::TriggersPending),
+    ("installed", PackageState::Installed),
+];
+
+impl PackageState {
+    /// Its word in `Status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        STATES.iter().find(|(_, state)| *state == self).map_or("", |(word, _)| word)
+    }
 }
 
 /// One package of the database.
@@ -147,17 +167,8 @@ fn stanza_of(paragraph: Paragraph<'_>) -> Result<Stanza<'_>, StatusError> {
         Some("reinstreq") => true,
         _ => return Err(bad()),
     };
-    let state = match words.next() {
-        Some("not-installed") => PackageState::NotInstalled,
-        Some("config-files") => PackageState::ConfigFiles,
-        Some("half-installed") => PackageState::HalfInstalled,
-        Some("unpacked") => PackageState::Unpacked,
-        Some("half-configured") => PackageState::HalfConfigured,
-        Some("triggers-awaited") => PackageState::TriggersAwaited,
-        Some("triggers-pending") => PackageState::TriggersPending,
-        Some("installed") => PackageState::Installed,
-        _ => return Err(bad()),
-    };
+    let word = words.next().ok_or_else(bad)?;
+    let (_, state) = *STATES.iter().find(|(name, _)| *name == word).ok_or_else(bad)?;
     if words.next().is_some() {
         return Err(bad());
     }
