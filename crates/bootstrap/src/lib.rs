@@ -17,6 +17,7 @@ mod image;
 mod install;
 pub mod keyring;
 pub mod lock;
+mod maintainer_scripts;
 mod payloads;
 mod read;
 pub mod recipe;

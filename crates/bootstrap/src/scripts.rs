@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use bedplate_run::{Command, ExitStatus, RunError, Session};
+use bedplate_sys::CallError;
+use bedplate_sys::rooted::Root;
 use thiserror::Error;
 
 use crate::root_error::RootError;
@@ -69,6 +71,15 @@ pub enum ScriptError {
         #[source]
         source: io::Error,
     },
+    /// dpkg's database between two scripts.
+    #[error("cannot {what}")]
+    Database {
+        /// What was to be done.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: CallError,
+    },
     /// The root cannot be made or read.
     #[error(transparent)]
     Root(#[from] RootError),
@@ -95,6 +106,11 @@ impl<'s> Runner<'s> {
     /// A runner whose commands see these variables; what they say goes to `log`.
     pub(crate) fn new(session: &'s mut Session, environment: Vec<String>, log: File) -> Self {
         Self { session, environment, log, patience: PATIENCE }
+    }
+
+    /// The root as the commands see it.
+    pub(crate) fn root(&self) -> Result<&Root, ScriptError> {
+        self.session.root().map_err(|source| ScriptError::Run { what: "scripts".to_owned(), source })
     }
 
     /// Runs a command to its end; `hear` gets what it says, line by line.
@@ -185,18 +201,14 @@ impl Heard {
             self.at += count as u64;
             self.rest.extend_from_slice(&buffer[..count]);
             // A line without end is heard in pieces.
-            if self.rest.len() > QUOTED as usize && memchr(b'\n', &self.rest).is_none() {
+            if self.rest.len() > QUOTED as usize && !self.rest.contains(&b'\n') {
                 hear(&String::from_utf8_lossy(&self.rest));
                 self.rest.clear();
             }
-            while let Some(end) = memchr(b'\n', &self.rest) {
+            while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 hear(&String::from_utf8_lossy(&self.rest[..end]));
                 self.rest.drain(..=end);
             }
         }
     }
-}
-
-fn memchr(byte: u8, bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|found| *found == byte)
 }

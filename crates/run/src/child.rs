@@ -41,7 +41,7 @@ pub(crate) enum Message {
     Warning(String),
     /// The controlling side of the command's terminal comes with this message.
     Terminal,
-    /// A session's process 1 waits for commands.
+    /// A session's process 1 waits for commands; the directory of its root comes with this message.
     Serving,
     /// A command of a session ended.
     Ended {

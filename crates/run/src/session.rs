@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bedplate_sys::channel::{self, Interest};
 use bedplate_sys::process::{self, Child, Pid};
+use bedplate_sys::rooted::{Handle, Root as Rooted};
 use bedplate_sys::signals::Signals;
 use bedplate_sys::userns::Privilege;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,8 @@ enum Request {
 pub struct Session {
     child: Child,
     socket: OwnedFd,
+    /// The root as the commands see it.
+    inside: Option<Rooted>,
     changed: PathBuf,
     made: Vec<MountPoint>,
     warnings: Vec<String>,
@@ -112,6 +115,7 @@ impl Session {
         let mut session = Self {
             child,
             socket: ours,
+            inside: None,
             changed: root.changed().to_owned(),
             made: Vec::new(),
             warnings: Vec::new(),
@@ -132,6 +136,16 @@ impl Session {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The root as the commands see it, to be read and written between them.
+    ///
+    /// Whatever ran may have put links and files of any kind anywhere.
+    ///
+    /// # Errors
+    /// [`RunError::Vanished`] where the container ended.
+    pub fn root(&self) -> Result<&Rooted, RunError> {
+        self.inside.as_ref().ok_or_else(|| RunError::Vanished { how: "and its root with it".into() })
     }
 
     /// Starts a command whose outputs both go to `output`, and gives its number.
@@ -208,6 +222,7 @@ impl Session {
         if std::mem::replace(&mut self.over, true) {
             return Ok(());
         }
+        self.inside = None;
         self.child.signal(9).map_err(step("end the container"))?;
         self.child.wait().map_err(step("wait for the container"))?;
         remove_mount_points(Path::new(&self.changed), &self.made)
@@ -240,7 +255,8 @@ impl Session {
                 }
                 continue;
             }
-            let (n, _) = channel::receive(&self.socket, &mut self.buffer).map_err(step("hear of the container"))?;
+            let (n, descriptor) =
+                channel::receive(&self.socket, &mut self.buffer).map_err(step("hear of the container"))?;
             if n == 0 {
                 return Err(RunError::Vanished { how: "without a word".into() });
             }
@@ -252,7 +268,10 @@ impl Session {
                 Message::Warning(text) => self.warnings.push(text),
                 Message::Ended { number, status } => self.ended.push((number, status)),
                 Message::Failed(report) => return Err(RunError::Container(report)),
-                Message::Serving | Message::Left(_) | Message::Terminal => {}
+                Message::Serving => {
+                    self.inside = descriptor.map(|root| Rooted::from_handle(Handle::from_fd(root, "/")));
+                }
+                Message::Left(_) | Message::Terminal => {}
             }
             if found {
                 return Ok(());
@@ -284,7 +303,10 @@ fn become_process_one(plan: &Plan<'_>, socket: OwnedFd) -> i32 {
         Ok(signals) => signals,
         Err(report) => return child::fail(&socket, report),
     };
-    send(&socket, &Message::Serving, None);
+    match inside.root.handle().try_clone_fd() {
+        Ok(root) => send(&socket, &Message::Serving, Some(&root)),
+        Err(e) => return child::fail(&socket, child::step("hand out the root")(e)),
+    }
     let mut buffer = vec![0; LONGEST];
     let mut commands: HashMap<Pid, u32> = HashMap::new();
     loop {

@@ -10,6 +10,7 @@
 //! Configuration files are in their place with their sums in `status`, so that configuring leaves them alone.
 
 pub mod alternatives;
+pub mod configure;
 pub mod diversions;
 mod info;
 pub mod statoverride;
