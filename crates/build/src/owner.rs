@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use bedplate_image::{ContentSources, Contents as _};
+use bedplate_tree::accounts::{self, User};
 use bedplate_tree::{Tree, TreePath};
 
 use crate::error::StepError;
@@ -22,22 +23,21 @@ pub(crate) fn resolve(text: &str, tree: &Tree, contents: &ContentSources<'_>) ->
     if user.is_empty() || group.is_some_and(|group| group.is_empty() || group.contains(':')) {
         return Err(malformed());
     }
-    let find = |name: &str, what, file| -> Result<u32, StepError> {
+    let find = |name: &str, what, file, look_up: fn(&[u8], &str) -> Option<u32>| -> Result<u32, StepError> {
         if name.bytes().all(|byte| byte.is_ascii_digit()) {
-            // The largest number means "leave it as it is" to the kernel.
-            return name.parse().ok().filter(|id| *id != u32::MAX).ok_or_else(malformed);
+            return accounts::number(name.as_bytes()).ok_or_else(malformed);
         }
-        let accounts = read(tree, contents, file)?.unwrap_or_default();
-        number_of(&accounts, name).ok_or_else(|| StepError::OwnerUnknown {
+        let lines = read(tree, contents, file)?.unwrap_or_default();
+        look_up(&lines, name).ok_or_else(|| StepError::OwnerUnknown {
             text: text.to_owned(),
             what,
             name: name.to_owned(),
             file,
         })
     };
-    let uid = find(user, "user", "/etc/passwd")?;
+    let uid = find(user, "user", "/etc/passwd", |lines, name| user_named(lines, name).map(|user| user.uid))?;
     let gid = match group {
-        Some(group) => find(group, "group", "/etc/group")?,
+        Some(group) => find(group, "group", "/etc/group", group_named)?,
         None => uid,
     };
     Ok((uid, gid))
@@ -50,22 +50,16 @@ pub(crate) fn resolve_user(text: &str, tree: &Tree, contents: &ContentSources<'_
     if text.contains(':') || text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok((uid, gid));
     }
-    let accounts = read(tree, contents, "/etc/passwd")?.unwrap_or_default();
-    Ok((uid, field_of(&accounts, text, 3).unwrap_or(gid)))
+    let lines = read(tree, contents, "/etc/passwd")?.unwrap_or_default();
+    Ok((uid, user_named(&lines, text).map_or(gid, |user| user.gid)))
 }
 
-/// The number of the user or group `name`.
-fn number_of(accounts: &[u8], name: &str) -> Option<u32> {
-    field_of(accounts, name, 2)
+fn user_named<'t>(passwd: &'t [u8], name: &str) -> Option<User<'t>> {
+    accounts::users(passwd).find(|user| user.name == name.as_bytes())
 }
 
-/// A field, from 0, of the line whose first is `name`.
-fn field_of(accounts: &[u8], name: &str, field: usize) -> Option<u32> {
-    accounts.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        (fields.next()? == name.as_bytes()).then_some(())?;
-        std::str::from_utf8(fields.nth(field - 1)?).ok()?.trim_end().parse().ok()
-    })
+fn group_named(group: &[u8], name: &str) -> Option<u32> {
+    accounts::groups(group).find(|group| group.name == name.as_bytes()).map(|group| group.gid)
 }
 
 /// Reads a file of a tree, symbolic links followed; `None` where there is no such file.

@@ -1,9 +1,7 @@
 //! Users and groups of an image, by its own `/etc/passwd` and `/etc/group`.
 
+use bedplate_tree::accounts;
 use thiserror::Error;
-
-/// Lines of a file that are looked at: directory services of a hundred thousand users fit.
-const MOST_LINES: usize = 1 << 20;
 
 /// Who a command runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,46 +39,6 @@ pub enum UserError {
     },
 }
 
-struct PasswdLine<'t> {
-    name: &'t [u8],
-    uid: u32,
-    gid: u32,
-    home: &'t [u8],
-}
-
-fn passwd_lines(text: &[u8]) -> impl Iterator<Item = PasswdLine<'_>> {
-    text.split(|b| *b == b'\n').take(MOST_LINES).filter_map(|line| {
-        let mut f = line.split(|b| *b == b':');
-        let (name, _) = (f.next()?, f.next()?);
-        let (uid, gid) = (number(f.next()?)?, number(f.next()?)?);
-        let home = f.nth(1).unwrap_or_default();
-        (!name.is_empty()).then_some(PasswdLine { name, uid, gid, home })
-    })
-}
-
-fn number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok().filter(|n| *n != u32::MAX)
-}
-
-struct GroupLine<'t> {
-    name: &'t [u8],
-    gid: u32,
-    members: &'t [u8],
-}
-
-fn group_lines(text: &[u8]) -> impl Iterator<Item = GroupLine<'_>> {
-    text.split(|b| *b == b'\n').take(MOST_LINES).filter_map(|line| {
-        let mut f = line.split(|b| *b == b':');
-        let (name, _) = (f.next()?, f.next()?);
-        let gid = number(f.next()?)?;
-        let members = f.next().unwrap_or_default();
-        (!name.is_empty()).then_some(GroupLine { name, gid, members })
-    })
-}
-
 /// Resolves `user`, `uid`, `user:group` or `uid:gid`; empty is root.
 ///
 /// A number need not be in the file. Where the group is given, it is the only one; else the primary group and those
@@ -95,7 +53,7 @@ pub fn resolve(spec: &str, passwd: &[u8], group: &[u8]) -> Result<Identity, User
     };
     let user = if user.is_empty() { "0" } else { user };
     let as_number = user.bytes().all(|b| b.is_ascii_digit());
-    let by_name = passwd_lines(passwd).find(|l| l.name == user.as_bytes());
+    let by_name = accounts::users(passwd).find(|l| l.name == user.as_bytes());
     let range = |kind, found: &str| UserError::Range { kind, found: found.to_owned() };
     let (line, uid) = match by_name {
         Some(line) => {
@@ -103,8 +61,8 @@ pub fn resolve(spec: &str, passwd: &[u8], group: &[u8]) -> Result<Identity, User
             (Some(line), uid)
         }
         None if as_number => {
-            let uid = number(user.as_bytes()).ok_or_else(|| range("user", user))?;
-            (passwd_lines(passwd).find(|l| l.uid == uid), uid)
+            let uid = accounts::number(user.as_bytes()).ok_or_else(|| range("user", user))?;
+            (accounts::users(passwd).find(|l| l.uid == uid), uid)
         }
         None => {
             return Err(UserError::NotFound { kind: "user", name: user.to_owned(), file: "/etc/passwd" });
@@ -116,10 +74,10 @@ pub fn resolve(spec: &str, passwd: &[u8], group: &[u8]) -> Result<Identity, User
         .filter(|h| !h.is_empty())
         .unwrap_or_else(|| "/".into());
     if let Some(name) = wanted_group {
-        let gid = match group_lines(group).find(|l| l.name == name.as_bytes()) {
+        let gid = match accounts::groups(group).find(|l| l.name == name.as_bytes()) {
             Some(line) => line.gid,
             None if name.bytes().all(|b| b.is_ascii_digit()) => {
-                number(name.as_bytes()).ok_or_else(|| range("group", name))?
+                accounts::number(name.as_bytes()).ok_or_else(|| range("group", name))?
             }
             None => {
                 return Err(UserError::NotFound { kind: "group", name: name.to_owned(), file: "/etc/group" });
@@ -130,9 +88,8 @@ pub fn resolve(spec: &str, passwd: &[u8], group: &[u8]) -> Result<Identity, User
     let gid = line.as_ref().map_or(0, |l| l.gid);
     let mut groups = Vec::new();
     if let Some(line) = &line {
-        for g in group_lines(group) {
-            let member = g.members.split(|b| *b == b',').any(|m| m == line.name);
-            if member && g.gid != gid && !groups.contains(&g.gid) {
+        for g in accounts::groups(group) {
+            if g.members().any(|member| member == line.name) && g.gid != gid && !groups.contains(&g.gid) {
                 groups.push(g.gid);
             }
         }

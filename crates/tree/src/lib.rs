@@ -16,6 +16,7 @@
 //! Nothing here touches a disk, a clock or the environment.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 mod apply;
 mod content;
 mod delta;
