@@ -19,6 +19,7 @@ use bedplate_packages::deb::dpkg::{self, DatabaseError, DatabaseOptions, Record,
 use bedplate_packages::deb::payload::Payload;
 use bedplate_packages::deb::solve::order::Wave;
 use bedplate_store::Lease;
+use bedplate_tree::accounts::Accounts;
 use bedplate_tree::{Entry, EntryKind, Metadata, PathError, Timestamp, Tree, TreeError, TreePath};
 use thiserror::Error;
 
@@ -159,6 +160,7 @@ pub(crate) fn install(
             }
             _ => {
                 composition.set_diversions(diversions(ground.tree(), contents)?);
+                composition.set_accounts(accounts(ground.tree(), contents)?);
                 let records = unpack(&mut composition, &packages)?;
                 let tree = ground.tree();
                 let mut read = |path: &TreePath| -> Result<_, InstallError> { Ok(read_file(tree, contents, path)?) };
@@ -263,4 +265,9 @@ fn diversions(tree: &Tree, contents: &ContentSources<'_>) -> Result<Diversions, 
         Some(text) => Diversions::parse(&text).map_err(InstallError::Diversions),
         None => Ok(Diversions::default()),
     }
+}
+
+fn accounts(tree: &Tree, contents: &ContentSources<'_>) -> Result<Accounts, InstallError> {
+    let text = |name| -> Result<_, InstallError> { Ok(read_file(tree, contents, &path(name)?)?.unwrap_or_default()) };
+    Ok(Accounts::parse(&text("etc/passwd")?, &text("etc/group")?))
 }

@@ -1,5 +1,6 @@
 //! Entry points for fuzzers: bytes in, invariants asserted.
 
+use bedplate_tree::accounts::Accounts;
 use bedplate_tree::{Content, Entry, Metadata, Source as Place, TreePath};
 
 use crate::deb::aptconf::AptConfig;
@@ -193,6 +194,7 @@ fn compose_and_record(payload: &Payload) {
     let mut composition = Composition::new(ComposeOptions {
         filter: PathFilter::default().exclude("/usr/share/doc/*").include("*/copyright"),
         diversions: Diversions::parse(b"/a\n/b\n:\n").expect("whole triplets"),
+        accounts: Accounts::parse(b"daemon:x:1:1::/:\n", b"mail:x:8:\n"),
     });
     let Ok(number) = composition.unpack(payload) else { return };
     // A wave says what it changes: applied to what was there before, it gives what is there now.

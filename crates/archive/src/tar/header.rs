@@ -106,6 +106,14 @@ impl Header {
         Field { name: "mtime", bytes: &self.bytes[136..148] }
     }
 
+    /// The names of the user and the group; empty where the dialect has none.
+    pub(crate) fn owner_names(&self) -> (&[u8], &[u8]) {
+        match self.dialect {
+            Dialect::V7 => (b"", b""),
+            _ => (text(&self.bytes[265..297]), text(&self.bytes[297..329])),
+        }
+    }
+
     pub(crate) fn major(&self) -> Field<'_> {
         self.device("major device number", 329)
     }

@@ -26,7 +26,7 @@ pub const MAX_SPARSE_EXTENTS: usize = 1 << 20;
 /// Runs of data of all files in one archive: 192 MiB in memory.
 pub const MAX_TOTAL_EXTENTS: u64 = 1 << 23;
 
-/// Bytes of names, link targets and extended attributes that the entries of one archive may have together.
+/// Bytes of names (of owners, too), link targets and extended attributes that the entries of one archive may have together.
 pub const MAX_TOTAL_NAMES: u64 = 1 << 30;
 
 /// Logical bytes of one file: 16 TiB, the most that ext4 holds. A sparse file costs its sender nothing.

@@ -134,6 +134,8 @@ pub(crate) struct Extension {
     pub(crate) size: Option<u64>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
+    pub(crate) user: Option<Box<[u8]>>,
+    pub(crate) group: Option<Box<[u8]>>,
     pub(crate) mtime: Option<Timestamp>,
     pub(crate) major: Option<u32>,
     pub(crate) minor: Option<u32>,
@@ -174,6 +176,8 @@ impl Extension {
             b"size" => self.size = unless_empty(value, |v| decimal(v).ok_or_else(|| refused(key, v, "no size")))?,
             b"uid" => self.uid = unless_empty(value, |v| owner(key, v))?,
             b"gid" => self.gid = unless_empty(value, |v| owner(key, v))?,
+            b"uname" => self.user = unless_empty(value, |v| Ok(v.into()))?,
+            b"gname" => self.group = unless_empty(value, |v| Ok(v.into()))?,
             b"mtime" => self.mtime = unless_empty(value, |v| time(v).ok_or_else(|| refused(key, v, "no time")))?,
             b"SCHILY.devmajor" => self.major = unless_empty(value, |v| small(key, v))?,
             b"SCHILY.devminor" => self.minor = unless_empty(value, |v| small(key, v))?,
@@ -188,8 +192,8 @@ impl Extension {
                 } else if let Some(sparse) = key.strip_prefix(b"GNU.sparse.") {
                     self.sparse_record(sparse, key, value)?;
                 }
-                // Everything else says nothing that a root filesystem keeps: atime, ctime, names of owners, comments,
-                // hdrcharset (names are bytes here), ACLs as text, labels.
+                // Everything else says nothing that a root filesystem keeps: atime, ctime, comments, hdrcharset
+                // (names are bytes here), ACLs as text, labels.
             }
         }
         Ok(())

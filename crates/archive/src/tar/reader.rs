@@ -155,6 +155,8 @@ pub struct Reader<R, T = ()> {
     current: At,
     remaining: u64,
     padding: u64,
+    /// The names of the user and group of the entry that was returned last.
+    owner_names: (Vec<u8>, Vec<u8>),
     ended: bool,
 }
 
@@ -196,6 +198,7 @@ impl<R: Read, T: Tap> Reader<R, T> {
             current: At::new(b"", 0),
             remaining: 0,
             padding: 0,
+            owner_names: Default::default(),
             ended: false,
         }
     }
@@ -366,8 +369,15 @@ impl<R: Read, T: Tap> Reader<R, T> {
         }
         let path = TreePath::parse(&name).map_err(|source| TarError::Name { at: at.clone(), source })?;
         let mut metadata = metadata(header, &mut extension, &at)?;
+        let (user, of_group) = header.owner_names();
+        let user = extension.user.as_deref().unwrap_or(user);
+        let of_group = extension.group.as_deref().unwrap_or(of_group);
+        self.owner_names.0.clear();
+        self.owner_names.0.extend_from_slice(user);
+        self.owner_names.1.clear();
+        self.owner_names.1.extend_from_slice(of_group);
         let xattrs: usize = metadata.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.names += (name.len() + target.len() + xattrs) as u64;
+        self.names += (name.len() + target.len() + user.len() + of_group.len() + xattrs) as u64;
         self.limit(self.names, self.limits.names, "bytes of names and extended attributes", &at)?;
 
         let device = || -> Result<(u32, u32), TarError> {
@@ -575,6 +585,14 @@ impl<R: Read, T: Tap> Reader<R, T> {
         }
         self.remaining -= count as u64;
         Ok(count)
+    }
+
+    /// The names of the user and the group that the entry returned last belongs to, as archived; empty where it has none.
+    ///
+    /// They are not in [`Member`]: a tree's owners are numbers, and only who unpacks for a system with accounts asks.
+    #[must_use]
+    pub fn owner_names(&self) -> (&[u8], &[u8]) {
+        (&self.owner_names.0, &self.owner_names.1)
     }
 
     /// Reads the stored bytes of the current entry: the content of a file, without its holes.

@@ -182,6 +182,24 @@ fn extended_headers_override() {
 }
 
 #[test]
+fn names_of_owners_are_those_of_the_entry_returned_last() {
+    let entry = |names, style| Entry { names, style, ..Entry::default() };
+    let archive = Tar::new()
+        .global_pax(&[("gname", b"all")])
+        .entry(&entry(("anna", "staff"), Style::Ustar))
+        .pax(&[("uname", b"a name of more than thirty-two bytes"), ("gname", b"")])
+        .entry(&entry(("anna", "staff"), Style::Gnu))
+        .entry(&entry(("", ""), Style::V7))
+        .finish();
+    let mut reader = Reader::new(&archive[..]);
+    assert_eq!(reader.owner_names(), (&b""[..], &b""[..]));
+    for (user, group) in [("anna", "all"), ("a name of more than thirty-two bytes", "staff"), ("", "all")] {
+        reader.next_entry().unwrap().unwrap();
+        assert_eq!(reader.owner_names(), (user.as_bytes(), group.as_bytes()));
+    }
+}
+
+#[test]
 fn gnu_long_names_and_targets() {
     let (path, target) = ("p".repeat(300), "t".repeat(300));
     let entry = Entry { kind: b'2', link: b"cut", style: Style::Gnu, ..Entry::default() };

@@ -6,6 +6,7 @@ use bedplate_packages::deb::compose::{ComposeOptions, PathFilter};
 use bedplate_packages::deb::dpkg::diversions::Diversions;
 use bedplate_testkit::debian::deb::{Deb, Item, Kind, Packing};
 use bedplate_testkit::{Style, needs};
+use bedplate_tree::accounts::Accounts;
 
 use crate::kit::{
     Folder, Made, assert_same, assert_same_text, compose, dpkg, dpkg_works, list_disk, new_root, read, text,
@@ -33,6 +34,10 @@ fn deb(name: &str) -> Deb {
 fn owned(path: &str, kind: Kind, mode: u32, uid: u64, gid: u64) -> Item {
     Item::new(path, kind).mode(mode).owner(uid, gid, "", "")
 }
+
+/// Accounts that every Debian has by these numbers, so that dpkg, which looks at the machine's own, finds the same.
+const PASSWD: &[u8] = b"root:x:0:0::/root:\ndaemon:x:1:1::/usr/sbin:\nman:x:6:12::/var/cache/man:\n";
+const GROUP: &[u8] = b"root:x:0:\ndaemon:x:1:\nmail:x:8:\nman:x:12:\n";
 
 fn cases() -> Vec<Case> {
     let long = "a".repeat(90);
@@ -342,6 +347,24 @@ fn cases() -> Vec<Case> {
                 Ok(&[]),
             )
         },
+        case(
+            "owners by name where the root knows it, by number where not",
+            vec![
+                deb("a1")
+                    .item(Item::new("opt/a", Kind::File((*b"a").into())).owner(4000, 5000, "daemon", "mail"))
+                    .item(Item::new("opt/d", Kind::Directory).mode(0o2750).owner(4000, 5000, "man", "nobody-knows"))
+                    .item(Item::new("opt/l", Kind::Symlink("a".into())).owner(4000, 5000, "nobody-knows", "man"))
+                    .item(Item::new("opt/p", Kind::Fifo).mode(0o600).owner(0, 8, "daemon", "root"))
+                    .item(Item::new("opt/r", Kind::File((*b"a").into())).owner(4000, 0, "root", "")),
+            ],
+            Ok(&[
+                "opt/a f 644 1000000000 0cc175b9c0f1b6a831c399e269772661 1:8",
+                "opt/d d 2750 6:5000",
+                "opt/l l -> a 4000:12",
+                "opt/p f 600 1000000000  1:0",
+                "opt/r f 644 1000000000 0cc175b9c0f1b6a831c399e269772661 0:0",
+            ]),
+        ),
         case("thousands of entries", vec![many], Ok(&[])),
         case(
             "members with another compression each",
@@ -363,7 +386,7 @@ fn cases() -> Vec<Case> {
 fn made(case: &Case) -> Result<Made, String> {
     let debs: Vec<_> = case.debs.iter().map(|deb| read(&deb.build().bytes)).collect();
     let diversions = Diversions::parse(case.diversions.as_bytes()).unwrap();
-    let options = ComposeOptions { diversions, filter: case.filter.clone() };
+    let options = ComposeOptions { diversions, filter: case.filter.clone(), accounts: Accounts::parse(PASSWD, GROUP) };
     compose(&debs, options, |_| ()).map_err(|error| {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);

@@ -254,7 +254,7 @@ fn kept_payloads_are_of_one_version_and_whole() {
     let mut other = kept.clone();
     let version = b"bedplate payload\n".len();
     other[version] += 1;
-    assert_eq!(Payload::decode(&other).unwrap_err().to_string(), "payload has version 2, not 1");
+    assert_eq!(Payload::decode(&other).unwrap_err().to_string(), "payload has version 3, not 2");
 }
 
 #[test]

@@ -9,6 +9,9 @@
 //! | the same file of the same package, another architecture | a file with the same sum | what is there |
 //! | a diverted name | anything | the new one, where the diversion says |
 //!
+//! An entry belongs to the user and group that it names, where the root has accounts of those names, and to its numbers
+//! otherwise: as for dpkg in a root without `etc/passwd`, which is how the first packages come.
+//!
 //! Links on the way to an entry are followed inside the tree: `bin/sh` lands in `usr/bin/sh` where `bin` is a link.
 //! Whose a file is goes by the names in packages, as dpkg's own lists do, not by where links lead.
 //! Spec: Debian Policy 6.6, 7.6 and 10.7; dpkg-divert(1).
@@ -19,6 +22,7 @@ mod usr;
 
 use std::collections::{HashMap, HashSet};
 
+use bedplate_tree::accounts::Accounts;
 use bedplate_tree::{Delta, Tree, TreeError, TreePath, diff};
 use thiserror::Error;
 
@@ -108,6 +112,8 @@ pub struct ComposeOptions {
     pub filter: PathFilter,
     /// Which names lead elsewhere; more may come as scripts run, see [`Composition::set_diversions`].
     pub diversions: Diversions,
+    /// Users and groups that the root knows; more may come as scripts run, see [`Composition::set_accounts`].
+    pub accounts: Accounts,
 }
 
 /// A package in a composition: its number in the order of unpacking.
@@ -221,6 +227,11 @@ impl Composition {
     /// Sets which names lead elsewhere from now on.
     pub fn set_diversions(&mut self, diversions: Diversions) {
         self.options.diversions = diversions;
+    }
+
+    /// Sets which names of users and groups the root knows from now on.
+    pub fn set_accounts(&mut self, accounts: Accounts) {
+        self.options.accounts = accounts;
     }
 
     /// Files that gave way to others so far.

@@ -6,7 +6,7 @@ use bedplate_archive::index::Indexed;
 use bedplate_tree::{Entry, EntryKind, InodeId, MAX_INODES, Name, Tree, TreeError, TreePath};
 
 use super::{ComposeError, Composition, Overwritten, PackageNumber, Reason, Unpacked};
-use crate::deb::payload::{Md5, MultiArch, Payload};
+use crate::deb::payload::{Md5, MultiArch, OwnerNames, Payload};
 
 /// What became of a file of the package that is being unpacked: hard links to it follow.
 enum Placed {
@@ -57,7 +57,8 @@ impl Composition {
         let conffiles = payload.conffiles().iter().map(|conffile| &conffile.path).collect();
         let mut unpacking = Unpacking { number, placed: HashMap::new(), conffiles, sums, parent: None };
         for entry in payload.entries() {
-            self.unpack_entry(&mut unpacking, &entry.path, &entry.indexed)?;
+            let owned = payload.owner_names(entry).map(|names| self.owned(&entry.indexed, names));
+            self.unpack_entry(&mut unpacking, &entry.path, owned.as_ref().unwrap_or(&entry.indexed))?;
             if self.tree.inode_count() > MAX_INODES {
                 let package = self.shown(number);
                 return Err(ComposeError::TooMany { package, path: entry.path.clone(), limit: MAX_INODES });
@@ -75,11 +76,22 @@ impl Composition {
         self.packages[number.index()].shown()
     }
 
+    /// The entry as it belongs to whom it names, as far as the root knows them.
+    fn owned(&self, indexed: &Indexed, names: &OwnerNames) -> Indexed {
+        let mut owned = indexed.clone();
+        if let Indexed::Entry(Entry { metadata, .. }) = &mut owned {
+            let accounts = &self.options.accounts;
+            metadata.uid = accounts.uid(&names.user).unwrap_or(metadata.uid);
+            metadata.gid = accounts.gid(&names.group).unwrap_or(metadata.gid);
+        }
+        owned
+    }
+
     fn unpack_entry<'a>(
         &mut self,
         unpacking: &mut Unpacking<'a>,
         path: &'a TreePath,
-        indexed: &'a Indexed,
+        indexed: &Indexed,
     ) -> Result<(), ComposeError> {
         let number = unpacking.number;
         if path.is_root() {

@@ -1,22 +1,24 @@
 //! A payload as it is kept beside its stream.
 //!
 //! ```text
-//! "bedplate payload\n" version:u8 control, files, conffiles, generated sums    numbers in LEB128
+//! "bedplate payload\n" version:u8 control, files, conffiles, generated sums, names of owners    numbers in LEB128
 //! sha256(all before)
 //! index as bedplate_archive encodes it, which has its own sum
 //! ```
+
+use std::collections::BTreeMap;
 
 use bedplate_archive::{Index, IndexError};
 use bedplate_tree::{Metadata, Timestamp, TreePath, Xattrs};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{Conffile, Control, ControlFile, Md5, Payload};
+use super::{Conffile, Control, ControlFile, Md5, OwnerNames, Payload};
 
 const MAGIC: &[u8] = b"bedplate payload\n";
 
 /// The version of the encoding. A change of it makes every kept payload be read anew from its package.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Why a kept payload cannot be used; it is then to be read anew from its package.
 #[derive(Debug, Error)]
@@ -72,6 +74,12 @@ impl Payload {
         }
         out.push(u8::from(self.generated_sums.is_some()));
         put_bytes(&mut out, self.generated_sums.as_deref().unwrap_or_default());
+        put(&mut out, self.owner_names.len() as u64);
+        for (offset, OwnerNames { user, group }) in &self.owner_names {
+            put(&mut out, *offset);
+            put_bytes(&mut out, user);
+            put_bytes(&mut out, group);
+        }
         let sum: [u8; 32] = Sha256::digest(&out).into();
         out.extend_from_slice(&sum);
         out.extend_from_slice(&self.index.encode());
@@ -96,14 +104,21 @@ impl Payload {
         if <[u8; 32]>::from(Sha256::digest(&bytes[..length])) != *sum {
             return Err(CachedError::Checksum);
         }
-        let (control, files, conffiles, generated_sums) = facts;
+        let Facts { control, files, conffiles, generated_sums, owner_names } = facts;
         let control = Control::parse(control).map_err(|_| malformed("its control file breaks its own rules"))?;
         let index = Index::decode(input.rest).map_err(|source| CachedError::Index { source })?;
-        Ok(Self { control, files, conffiles, generated_sums, index })
+        Ok(Self { control, files, conffiles, generated_sums, owner_names, index })
     }
 }
 
-type Facts = (Box<[u8]>, super::ControlFiles, Vec<Conffile>, Option<Box<[u8]>>);
+/// All but the index.
+struct Facts {
+    control: Box<[u8]>,
+    files: super::ControlFiles,
+    conffiles: Vec<Conffile>,
+    generated_sums: Option<Box<[u8]>>,
+    owner_names: BTreeMap<u64, OwnerNames>,
+}
 
 fn decode_facts(input: &mut Input<'_>) -> Option<Facts> {
     let control = input.bytes()?.into();
@@ -128,7 +143,12 @@ fn decode_facts(input: &mut Input<'_>) -> Option<Facts> {
     }
     let has_sums = input.take(1)? != [0];
     let sums = input.bytes()?;
-    Some((control, files, conffiles, has_sums.then(|| sums.into())))
+    let mut owner_names = BTreeMap::new();
+    for _ in 0..input.number()? {
+        let offset = input.number()?;
+        owner_names.insert(offset, OwnerNames { user: input.bytes()?.into(), group: input.bytes()?.into() });
+    }
+    Some(Facts { control, files, conffiles, generated_sums: has_sums.then(|| sums.into()), owner_names })
 }
 
 fn put(out: &mut Vec<u8>, mut number: u64) {

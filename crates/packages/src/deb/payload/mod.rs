@@ -221,6 +221,24 @@ pub struct ControlFile {
     pub metadata: Metadata,
 }
 
+/// Who an entry belongs to by name; empty where dpkg looks up nothing that could differ from the number.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnerNames {
+    /// The user.
+    pub user: Box<[u8]>,
+    /// The group.
+    pub group: Box<[u8]>,
+}
+
+impl OwnerNames {
+    /// Of the names as archived, those that are not root's own; `None` where both are.
+    fn of(names: (&[u8], &[u8]), metadata: &Metadata) -> Option<Self> {
+        let kept = |name: &[u8], id: u32| if name == b"root" && id == 0 { Box::default() } else { name.into() };
+        let (user, group): (Box<[u8]>, Box<[u8]>) = (kept(names.0, metadata.uid), kept(names.1, metadata.gid));
+        (!user.is_empty() || !group.is_empty()).then_some(Self { user, group })
+    }
+}
+
 /// A package taken apart: all but the bytes of its files, which lie in the stream that [`Payload::index`] is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
@@ -228,6 +246,8 @@ pub struct Payload {
     files: BTreeMap<Box<str>, ControlFile>,
     conffiles: Vec<Conffile>,
     generated_sums: Option<Box<[u8]>>,
+    /// By where an entry's header begins: few entries have any.
+    owner_names: BTreeMap<u64, OwnerNames>,
     index: Index,
 }
 
@@ -256,8 +276,9 @@ impl Payload {
         if !is_member(&member.name, "data.tar") {
             return Err(unexpected(&member, "data.tar"));
         }
-        let (index, sums) = read_data(&mut ar, &member, sink, &mut conffiles, !files.contains_key("md5sums"))?;
-        Ok(Self { control, files, conffiles, generated_sums: sums, index })
+        let Data { index, sums, owner_names } =
+            read_data(&mut ar, &member, sink, &mut conffiles, !files.contains_key("md5sums"))?;
+        Ok(Self { control, files, conffiles, generated_sums: sums, owner_names, index })
     }
 
     /// What the control file says.
@@ -294,6 +315,12 @@ impl Payload {
     #[must_use]
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// Who an entry of the index belongs to by name, where that may be someone else than its numbers say.
+    #[must_use]
+    pub fn owner_names(&self, entry: &IndexEntry) -> Option<&OwnerNames> {
+        self.owner_names.get(&entry.header_offset)
     }
 
     /// The files of the package as changes, in the order of its archive, the bytes in the stream of [`Payload::index`].
@@ -510,8 +537,13 @@ impl<W: Write> Tap for Pass<W> {
     }
 }
 
-/// The lines of `md5sums`, where they had to be made.
-type Sums = Option<Box<[u8]>>;
+/// What a data member tells.
+struct Data {
+    index: Index,
+    /// The lines of `md5sums`, where they had to be made.
+    sums: Option<Box<[u8]>>,
+    owner_names: BTreeMap<u64, OwnerNames>,
+}
 
 fn read_data<R: Read>(
     ar: &mut Ar<R>,
@@ -519,7 +551,7 @@ fn read_data<R: Read>(
     sink: impl Write,
     conffiles: &mut [Conffile],
     sum_all: bool,
-) -> Result<(Index, Sums), DebError> {
+) -> Result<Data, DebError> {
     let result = {
         let source = decode(ar, member, MAX_DATA_SIZE)?;
         index_data(source, sink, conffiles, sum_all)
@@ -547,11 +579,12 @@ fn index_data(
     sink: impl Write,
     conffiles: &mut [Conffile],
     sum_all: bool,
-) -> Result<(Index, Sums), DataError> {
+) -> Result<Data, DataError> {
     let limits = Limits { entries: MAX_ENTRIES, ..Limits::default() };
     let pass = Pass { hasher: StreamHasher::new(), sink };
     let mut reader = Reader::with_tap(source, pass).limits(limits);
     let mut builder = IndexBuilder::new();
+    let mut owner_names = BTreeMap::new();
     let mut sums = Vec::new();
     let mut put_sum = |sum: Md5, path: &TreePath| {
         sums.extend_from_slice(sum.to_string().as_bytes());
@@ -567,6 +600,11 @@ fn index_data(
     while let Some(entry) = reader.next_entry()? {
         if has_holes(&entry.kind) {
             return Err(DataError::Sparse(entry.path));
+        }
+        if !matches!(entry.kind, MemberKind::HardLink(_))
+            && let Some(names) = OwnerNames::of(reader.owner_names(), &entry.metadata)
+        {
+            owner_names.insert(entry.header_offset, names);
         }
         let conffile = by_path.get(&entry.path).copied();
         let sum = match &entry.kind {
@@ -601,5 +639,5 @@ fn index_data(
     }
     let finished = reader.finish()?;
     let index = builder.finish(finished.tap.hasher.finish(), finished.size);
-    Ok((index, sum_all.then(|| sums.into())))
+    Ok(Data { index, sums: sum_all.then(|| sums.into()), owner_names })
 }
