@@ -9,8 +9,8 @@ use bedplate_packages::deb::solve::{SolveError, Source as UniverseSource, Univer
 use bedplate_packages::deb::wish::Wish;
 use thiserror::Error;
 
-use crate::acquire::{AcquireError, Acquired, Wanted};
-use crate::distribution::Pocket;
+use crate::acquire::{AcquireError, Acquired, Plan, Wanted};
+use crate::distribution::{Pocket, Quirk};
 use crate::finish::Style;
 use crate::lock::LockedRole;
 use crate::request::{Request, Resolver};
@@ -105,10 +105,11 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
     let release = acquired.sources.iter().find(|source| source.pocket == Some(Pocket::Release));
     let suite = release
         .map_or_else(String::new, |source| source.release.codename.clone().unwrap_or_else(|| source.suite.clone()));
+    let exclude = excluded(request, &acquired.plan, &wishes);
     let wanted = select::Request {
         variant: request.variant,
         include: wishes,
-        exclude: request.exclude.clone(),
+        exclude,
         recommends: request.recommends,
         suite,
         resolver: match request.resolver {
@@ -146,4 +147,18 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
         stanzas.extend(all.filter(|package| names.contains(package.name)).map(|package| package.stanza.into()));
     }
     Ok(Choice { packages, stanzas, debootstrap: selection.debootstrap })
+}
+
+/// What the request excludes, and `usrmerge` where `/usr` is merged from the beginning and nobody asks for it.
+///
+/// `init-system-helpers` needs `usrmerge | usr-is-merged`. The first one converts a root, with perl; the official images
+/// have the second, as debootstrap chooses it.
+fn excluded(request: &Request, plan: &Plan, wishes: &[Wish]) -> Vec<String> {
+    const CONVERTER: &str = "usrmerge";
+    let mut names = request.exclude.clone();
+    let asked = wishes.iter().any(|wish| wish.name() == Some(CONVERTER));
+    if plan.suite.has(Quirk::UsrIsMerged) && plan.merged_usr && !asked {
+        names.push(CONVERTER.to_owned());
+    }
+    names
 }

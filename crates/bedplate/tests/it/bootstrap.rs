@@ -362,6 +362,34 @@ fn an_expired_key_signs_no_living_suite() {
     assert!(outcome.stderr.contains("expired"), "{outcome}");
 }
 
+/// apt takes the first of two alternatives; where `/usr` is merged from the beginning, nothing has to convert it.
+#[test]
+fn bookworm_takes_usr_is_merged_as_the_official_images_do() {
+    let packages = || {
+        let helpers = Deb::new("helpers", "1").essential().depends("usrmerge | usr-is-merged");
+        [helpers, Deb::new("usrmerge", "1").depends("perl"), Deb::new("usr-is-merged", "1"), Deb::new("perl", "1")]
+    };
+    let cases: [(Era, &[&str], &str); 4] = [
+        (Era::Bookworm, &[], "helpers usr-is-merged"),
+        (Era::Bookworm, &["--include", "usrmerge"], "helpers perl usrmerge"),
+        (Era::Bookworm, &["--no-merged-usr"], "helpers perl usrmerge"),
+        (Era::Trixie, &[], "helpers perl usrmerge"),
+    ];
+    for (era, words, expected) in cases {
+        let archives = era.archives(packages());
+        let sandbox = sandbox();
+        let http = Http::start();
+        let mirrors = archives.render().serve(&http);
+        let more = [&["--variant", "essential", "--print-debs"], words].concat();
+        let outcome =
+            command(&sandbox, era.codename(), &mirrors, &archives.keyring(), &more).clock(era.date() + DAY).ok();
+        let text = outcome.text();
+        let mut found: Vec<&str> = text.split_whitespace().collect();
+        found.sort_unstable();
+        assert_eq!(found.join(" "), expected, "{era:?} {words:?}");
+    }
+}
+
 /// The archive with the packages of all corners.
 fn cornered(world: World) -> (Vec<Corner>, bedplate_testkit::debian::Archives, String) {
     let corners = corners::all();

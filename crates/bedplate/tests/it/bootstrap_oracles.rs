@@ -168,7 +168,18 @@ fn the_differences_are_few() {
     assert!(is_stated("both", "etc/shells") && !is_stated("both", "etc/shells2"));
 }
 
-fn beside_mmdebstrap(test: &str, suite: &str, variants: &[&str]) {
+/// Makes mmdebstrap choose `usr-is-merged`, as the official images do, where apt by itself takes the first of
+/// `usrmerge | usr-is-merged`; the root is then merged from the beginning.
+const MERGED: [&str; 2] = [
+    "--setup-hook=for name in bin sbin lib $(test $(dpkg --print-architecture) != amd64 || echo lib64); do \
+         mkdir -p \"$1/usr/$name\" && ln -s usr/$name \"$1/$name\" || exit; \
+     done; \
+     mkdir -p \"$1/etc/apt/preferences.d\" && \
+     printf 'Package: usrmerge\\nPin: release *\\nPin-Priority: -1\\n' > \"$1/etc/apt/preferences.d/usrmerge\"",
+    "--customize-hook=rm \"$1/etc/apt/preferences.d/usrmerge\"",
+];
+
+fn beside_mmdebstrap(test: &str, suite: &str, variants: &[&str], hooks: &[&str]) {
     needs!(test, privilege::is_root(), "mmdebstrap as root keeps owners");
     needs!(test, oracle::find("mmdebstrap").is_some(), "mmdebstrap is not installed");
     let mirror = mirror();
@@ -183,7 +194,8 @@ fn beside_mmdebstrap(test: &str, suite: &str, variants: &[&str]) {
     let source = format!("deb {mirror} {suite} main");
     for variant in variants {
         let set = format!("--variant={variant}");
-        run(folder.path(), &["env", &environment, "mmdebstrap", "--mode=root", &set, suite, "m.tar", &source]);
+        let words = ["env", &environment, "mmdebstrap", "--mode=root", &set];
+        run(folder.path(), &[&words[..], hooks, &[suite, "m.tar", &source]].concat());
         let theirs = std::fs::read(folder.path().join("m.tar")).unwrap();
         let ours = bootstrapped(&sandbox, suite, &mirror, &epoch, &["--style", "plain", "--variant", variant]);
         let found = compare(&ours, &theirs, false);
@@ -199,10 +211,10 @@ fn beside_mmdebstrap(test: &str, suite: &str, variants: &[&str]) {
 #[test]
 fn bookworm_is_mmdebstraps() {
     let test = "it::bootstrap_oracles::bookworm_is_mmdebstraps";
-    beside_mmdebstrap(test, "bookworm", &["essential", "minbase", "important"]);
+    beside_mmdebstrap(test, "bookworm", &["essential", "minbase", "important"], &MERGED);
 }
 
 #[test]
 fn trixie_is_mmdebstraps() {
-    beside_mmdebstrap("it::bootstrap_oracles::trixie_is_mmdebstraps", "trixie", &["essential", "minbase"]);
+    beside_mmdebstrap("it::bootstrap_oracles::trixie_is_mmdebstraps", "trixie", &["essential", "minbase"], &[]);
 }

@@ -106,7 +106,7 @@ pub enum Quirk {
     FewDescriptors,
     /// Services are started by upstart: `initctl` is kept from it.
     Upstart,
-    /// `usr-is-merged` belongs to the required set, and `usrmerge` is no dependency.
+    /// `usr-is-merged` belongs to the required set, and `usrmerge` is taken by no dependency.
     UsrIsMerged,
 }
 
