@@ -15,6 +15,7 @@ use bedplate_image::ContentSources;
 use bedplate_packages::deb::compose::{ComposeError, ComposeOptions, Composition};
 use bedplate_packages::deb::dpkg::configure::TriggerLoop;
 use bedplate_packages::deb::dpkg::diversions::Diversions;
+use bedplate_packages::deb::dpkg::statoverride::StatOverrides;
 use bedplate_packages::deb::dpkg::{self, DatabaseError, DatabaseOptions, Record, State};
 use bedplate_packages::deb::payload::Payload;
 use bedplate_packages::deb::solve::order::Wave;
@@ -66,6 +67,9 @@ pub enum InstallError {
     /// dpkg's list of diversions is malformed.
     #[error("cannot understand var/lib/dpkg/diversions")]
     Diversions(#[source] dpkg::diversions::DiversionsError),
+    /// dpkg's list of overridden attributes is malformed.
+    #[error("cannot understand var/lib/dpkg/statoverride")]
+    StatOverrides(#[source] dpkg::statoverride::StatOverrideError),
     /// A script failed.
     #[error(transparent)]
     Script(#[from] ScriptError),
@@ -161,6 +165,7 @@ pub(crate) fn install(
             _ => {
                 composition.set_diversions(diversions(ground.tree(), contents)?);
                 composition.set_accounts(accounts(ground.tree(), contents)?);
+                composition.set_overrides(&overrides(ground.tree(), contents)?)?;
                 let records = unpack(&mut composition, &packages)?;
                 let tree = ground.tree();
                 let mut read = |path: &TreePath| -> Result<_, InstallError> { Ok(read_file(tree, contents, path)?) };
@@ -264,6 +269,13 @@ fn diversions(tree: &Tree, contents: &ContentSources<'_>) -> Result<Diversions, 
     match read_file(tree, contents, &path("var/lib/dpkg/diversions")?)? {
         Some(text) => Diversions::parse(&text).map_err(InstallError::Diversions),
         None => Ok(Diversions::default()),
+    }
+}
+
+fn overrides(tree: &Tree, contents: &ContentSources<'_>) -> Result<StatOverrides, InstallError> {
+    match read_file(tree, contents, &path("var/lib/dpkg/statoverride")?)? {
+        Some(text) => StatOverrides::parse(&text).map_err(InstallError::StatOverrides),
+        None => Ok(StatOverrides::default()),
     }
 }
 

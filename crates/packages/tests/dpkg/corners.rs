@@ -4,6 +4,7 @@ use std::fs;
 
 use bedplate_packages::deb::compose::{ComposeOptions, PathFilter};
 use bedplate_packages::deb::dpkg::diversions::Diversions;
+use bedplate_packages::deb::dpkg::statoverride::StatOverrides;
 use bedplate_testkit::debian::deb::{Deb, Item, Kind, Packing};
 use bedplate_testkit::{Style, needs};
 use bedplate_tree::accounts::Accounts;
@@ -17,6 +18,7 @@ struct Case {
     name: &'static str,
     debs: Vec<Deb>,
     diversions: &'static str,
+    overrides: &'static str,
     filter: PathFilter,
     /// Whether dpkg can show it: with `--root` alone it follows absolute links out of the root, and needs a chroot.
     comparable: bool,
@@ -24,7 +26,7 @@ struct Case {
 }
 
 fn case(name: &'static str, debs: Vec<Deb>, expected: Result<&'static [&'static str], &'static str>) -> Case {
-    Case { name, debs, diversions: "", filter: PathFilter::default(), comparable: true, expected }
+    Case { name, debs, diversions: "", overrides: "", filter: PathFilter::default(), comparable: true, expected }
 }
 
 fn deb(name: &str) -> Deb {
@@ -365,6 +367,47 @@ fn cases() -> Vec<Case> {
                 "opt/r f 644 1000000000 0cc175b9c0f1b6a831c399e269772661 0:0",
             ]),
         ),
+        Case {
+            overrides: "daemon mail 4750 /opt/a\n#7 #9 1711 /opt/d\nman man 700 /opt/there\nman man 600 /opt/l\n\
+                daemon daemon 640 /opt/h\nman mail 600 /etc/a\nman mail 604 /opt/moved\n",
+            diversions: "/opt/moved\n/opt/away\n:\n",
+            ..case(
+                "overridden attributes",
+                vec![
+                    deb("a1").dir("opt/there", 0o755).file("opt/there/x", 0o644, "a"),
+                    deb("b1")
+                        .item(Item::new("opt/a", Kind::File((*b"a").into())).owner(
+                            4000,
+                            5000,
+                            "daemon",
+                            "nobody-knows",
+                        ))
+                        .dir("opt/d", 0o755)
+                        .dir("opt/there", 0o700)
+                        .symlink("opt/l", "a")
+                        .file("opt/one", 0o644, "a")
+                        .hardlink("opt/h", "opt/one")
+                        .file("opt/moved", 0o644, "a")
+                        .conffile("etc/a", "a"),
+                ],
+                Ok(&[
+                    "opt/a f 4750 1000000000 0cc175b9c0f1b6a831c399e269772661 1:8",
+                    "opt/away f 604 1000000000 0cc175b9c0f1b6a831c399e269772661 6:8",
+                    "opt/d d 1711 7:9",
+                    "opt/h f 640 1000000000 0cc175b9c0f1b6a831c399e269772661 1:1",
+                    "opt/l l -> a 6:12",
+                    "opt/one f 640 1000000000 0cc175b9c0f1b6a831c399e269772661 = opt/h 1:1",
+                ]),
+            )
+        },
+        Case {
+            overrides: "nobody-knows root 644 /opt/a\n",
+            ..case(
+                "an override in favour of nobody",
+                vec![deb("a1").file("opt/a", 0o644, "a")],
+                Err("statoverride of \"/opt/a\" names the user \"nobody-knows\", which the root does not know"),
+            )
+        },
         case("thousands of entries", vec![many], Ok(&[])),
         case(
             "members with another compression each",
@@ -387,7 +430,8 @@ fn made(case: &Case) -> Result<Made, String> {
     let debs: Vec<_> = case.debs.iter().map(|deb| read(&deb.build().bytes)).collect();
     let diversions = Diversions::parse(case.diversions.as_bytes()).unwrap();
     let options = ComposeOptions { diversions, filter: case.filter.clone(), accounts: Accounts::parse(PASSWD, GROUP) };
-    compose(&debs, options, |_| ()).map_err(|error| {
+    let overrides = StatOverrides::parse(case.overrides.as_bytes()).unwrap();
+    compose(&debs, options, &overrides, |_| ()).map_err(|error| {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
         while let Some(error) = source {
@@ -435,6 +479,7 @@ fn compare(folder: &Folder, number: usize, case: &Case) {
     new_root(&root);
     fs::write(root.join("var/lib/dpkg/arch"), "amd64\ni386\n").unwrap();
     fs::write(root.join("var/lib/dpkg/diversions"), case.diversions).unwrap();
+    fs::write(root.join("var/lib/dpkg/statoverride"), case.overrides).unwrap();
     let mut arguments = vec!["--force-depends".to_owned(), "--force-confold".to_owned()];
     for rule in &case.filter.rules {
         let option = if rule.include { "include" } else { "exclude" };

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use bedplate_packages::deb::compose::{ComposeError, ComposeOptions, Composition};
 use bedplate_packages::deb::dpkg::diversions::Diversions;
+use bedplate_packages::deb::dpkg::statoverride::StatOverrides;
 use bedplate_packages::deb::dpkg::{DatabaseOptions, Record, State, database, place};
 use bedplate_packages::deb::payload::{Md5, Payload};
 use bedplate_testkit::debian::deb::ar;
@@ -192,10 +193,12 @@ pub(crate) struct Made {
 pub(crate) fn compose(
     reads: &[Read],
     options: ComposeOptions,
+    statoverrides: &StatOverrides,
     before: impl FnOnce(&mut Tree),
 ) -> Result<Made, ComposeError> {
     let diversions: Diversions = options.diversions.clone();
     let mut composition = Composition::new(options);
+    composition.set_overrides(statoverrides)?;
     before(composition.tree_mut());
     let payloads: Vec<&Payload> = reads.iter().map(|read| &read.payload).collect();
     let (_, numbers) = composition.unpack_wave(payloads.iter().copied())?;
@@ -208,7 +211,8 @@ pub(crate) fn compose(
             unlisted: Some(composition.unlisted(number)),
         })
         .collect();
-    let options = DatabaseOptions { diversions, ..DatabaseOptions::default() };
+    let statoverrides = statoverrides.clone();
+    let options = DatabaseOptions { diversions, statoverrides, ..DatabaseOptions::default() };
     let mut tree = composition.tree().clone();
     place(&mut tree, database(&records, &options).unwrap()).unwrap();
     let streams = streams(reads);

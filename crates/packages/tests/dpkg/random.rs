@@ -3,6 +3,7 @@
 use std::fs;
 
 use bedplate_packages::deb::compose::{ComposeOptions, Composition};
+use bedplate_packages::deb::dpkg::statoverride::StatOverrides;
 use bedplate_testkit::debian::deb::{Deb, Item, Kind};
 use bedplate_testkit::{Random, needs};
 use bedplate_tree::{Tree, whiteout};
@@ -136,7 +137,7 @@ fn compare(folder: &Folder, seed: u64, debs: &[Deb]) {
         // A package all of whose files went to others goes from dpkg's database; we keep it.
         return;
     }
-    match (compose(&reads, ComposeOptions::default(), |_| ()), outcome) {
+    match (compose(&reads, ComposeOptions::default(), &StatOverrides::default(), |_| ()), outcome) {
         (Ok(made), Ok(_)) => {
             let dpkgs = fs::read_to_string(root.join("var/lib/dpkg/status")).unwrap();
             assert_same_text("status", &text(&made.tree, "var/lib/dpkg/status"), &dpkgs);

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use bedplate_packages::deb::compose::{ComposeOptions, link_usr};
+use bedplate_packages::deb::dpkg::statoverride::StatOverrides;
 use bedplate_packages::deb::payload::Payload;
 use bedplate_testkit::needs;
 use bedplate_tree::Timestamp;
@@ -92,7 +93,9 @@ fn real_packages_are_composed_as_dpkg_unpacks_them() {
     }
     dpkg(&root, &["--force-all", "--install"], &stripped).unwrap();
     let begin = Instant::now();
-    let made = compose(&reads, ComposeOptions::default(), |tree| link_usr(tree, &links, Timestamp::ZERO).unwrap());
+    let made = compose(&reads, ComposeOptions::default(), &StatOverrides::default(), |tree| {
+        link_usr(tree, &links, Timestamp::ZERO).unwrap();
+    });
     let made = made.unwrap();
     println!("{} packages, {} entries in {:?}", reads.len(), made.listing.len(), begin.elapsed());
     let status = fs::read_to_string(root.join("var/lib/dpkg/status")).unwrap();

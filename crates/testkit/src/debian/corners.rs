@@ -59,6 +59,7 @@ pub fn all() -> Vec<Corner> {
         diverts(),
         diverts_before(),
         pre_depends_on_user(),
+        overridden(),
         hard_links(),
         service(),
         alternatives(),
@@ -173,6 +174,17 @@ fn pre_depends_on_user() -> Corner {
         ));
     Corner::new("a Pre-Depends' user owns files", [account, user, numeric])
         .lists(["-rw-r----- 990/991 6 ./srv/account/file", "-rw-r----- 8/12 2 ./srv/account/number"])
+}
+
+/// A package overrides the attributes of a file that comes later.
+fn overridden() -> Corner {
+    let setter = deb("override-setter").postinst(
+        "dpkg-statoverride --list /srv/override/file >/dev/null ||\n\
+         \x20 dpkg-statoverride --add man mail 4750 /srv/override/file",
+    );
+    let user = deb("override-user").pre_depends("override-setter").file("/srv/override/file", 0o644, "o\n");
+    Corner::new("an override governs what is unpacked later", [setter, user])
+        .lists(["-rwsr-x--- 6/8 2 ./srv/override/file"])
 }
 
 /// A postinst changes the mode of one of two names.

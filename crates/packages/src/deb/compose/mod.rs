@@ -10,7 +10,8 @@
 //! | a diverted name | anything | the new one, where the diversion says |
 //!
 //! An entry belongs to the user and group that it names, where the root has accounts of those names, and to its numbers
-//! otherwise: as for dpkg in a root without `etc/passwd`, which is how the first packages come.
+//! otherwise: as for dpkg in a root without `etc/passwd`, which is how the first packages come. A `statoverride` stands above both, and
+//! above the mode; what is there already keeps its attributes.
 //!
 //! Links on the way to an entry are followed inside the tree: `bin/sh` lands in `usr/bin/sh` where `bin` is a link.
 //! Whose a file is goes by the names in packages, as dpkg's own lists do, not by where links lead.
@@ -30,6 +31,7 @@ pub use filter::{PathFilter, PathRule, matches};
 pub use usr::{MergeError, aliased_directories, link_usr, merge_usr};
 
 use super::dpkg::diversions::Diversions;
+use super::dpkg::statoverride::{StatOverride, StatOverrides};
 use super::payload::{Md5, MultiArch, Payload};
 use super::relation::Relations;
 use super::version::DebVersionBuf;
@@ -92,6 +94,16 @@ pub enum ComposeError {
         path: TreePath,
         /// The name that it should share a file with.
         target: TreePath,
+    },
+    /// An override in favour of nobody; dpkg refuses to work with it, too.
+    #[error("statoverride of \"{path}\" names the {kind} {name:?}, which the root does not know")]
+    Override {
+        /// The path.
+        path: TreePath,
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
     },
     /// More than [`bedplate_tree::MAX_INODES`].
     #[error("\"{path}\" of package \"{package}\" is beyond the {limit} entries that a root may have")]
@@ -198,6 +210,15 @@ pub struct Composition {
     /// Whose file is where links led it, by the place in the tree, and its name in the package.
     aliases: HashMap<TreePath, (PackageNumber, TreePath)>,
     overwritten: Vec<Overwritten>,
+    overrides: HashMap<TreePath, Overridden>,
+}
+
+/// Attributes that dpkg gives a path whatever its package says.
+#[derive(Debug, Clone, Copy)]
+struct Overridden {
+    uid: u32,
+    gid: u32,
+    mode: u32,
 }
 
 impl Composition {
@@ -232,6 +253,24 @@ impl Composition {
     /// Sets which names of users and groups the root knows from now on.
     pub fn set_accounts(&mut self, accounts: Accounts) {
         self.options.accounts = accounts;
+    }
+
+    /// Sets which paths get other attributes from now on than their packages give them. Names are looked up among the
+    /// accounts that the root knows by now.
+    ///
+    /// # Errors
+    /// [`ComposeError::Override`].
+    pub fn set_overrides(&mut self, overrides: &StatOverrides) -> Result<(), ComposeError> {
+        let accounts = &self.options.accounts;
+        let resolve = |StatOverride { user, group, mode, path }: &StatOverride| {
+            let unknown =
+                |kind| move |name: &str| ComposeError::Override { path: path.clone(), kind, name: name.into() };
+            let uid = user.resolve(|name| accounts.uid(name)).map_err(unknown("user"))?;
+            let gid = group.resolve(|name| accounts.gid(name)).map_err(unknown("group"))?;
+            Ok((path.clone(), Overridden { uid, gid, mode: *mode }))
+        };
+        self.overrides = overrides.all.iter().map(resolve).collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     /// Files that gave way to others so far.

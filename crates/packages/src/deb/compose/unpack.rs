@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use bedplate_archive::index::Indexed;
+use bedplate_archive::index::{IndexEntry, Indexed};
 use bedplate_tree::{Entry, EntryKind, InodeId, MAX_INODES, Name, Tree, TreeError, TreePath};
 
-use super::{ComposeError, Composition, Overwritten, PackageNumber, Reason, Unpacked};
+use super::{ComposeError, Composition, Overridden, Overwritten, PackageNumber, Reason, Unpacked};
 use crate::deb::payload::{Md5, MultiArch, OwnerNames, Payload};
 
 /// What became of a file of the package that is being unpacked: hard links to it follow.
@@ -57,8 +57,8 @@ impl Composition {
         let conffiles = payload.conffiles().iter().map(|conffile| &conffile.path).collect();
         let mut unpacking = Unpacking { number, placed: HashMap::new(), conffiles, sums, parent: None };
         for entry in payload.entries() {
-            let owned = payload.owner_names(entry).map(|names| self.owned(&entry.indexed, names));
-            self.unpack_entry(&mut unpacking, &entry.path, owned.as_ref().unwrap_or(&entry.indexed))?;
+            let attributed = self.attributed(entry, payload.owner_names(entry));
+            self.unpack_entry(&mut unpacking, &entry.path, attributed.as_ref().unwrap_or(&entry.indexed))?;
             if self.tree.inode_count() > MAX_INODES {
                 let package = self.shown(number);
                 return Err(ComposeError::TooMany { package, path: entry.path.clone(), limit: MAX_INODES });
@@ -76,15 +76,26 @@ impl Composition {
         self.packages[number.index()].shown()
     }
 
-    /// The entry as it belongs to whom it names, as far as the root knows them.
-    fn owned(&self, indexed: &Indexed, names: &OwnerNames) -> Indexed {
-        let mut owned = indexed.clone();
-        if let Indexed::Entry(Entry { metadata, .. }) = &mut owned {
+    /// The entry with the attributes that the root gives it; `None` where they are its own.
+    fn attributed(&self, entry: &IndexEntry, names: Option<&OwnerNames>) -> Option<Indexed> {
+        let overridden = self.overrides.get(&entry.path);
+        let Indexed::Entry(found) = &entry.indexed else { return None };
+        if overridden.is_none() && names.is_none() {
+            return None;
+        }
+        let mut entry = found.clone();
+        let metadata = &mut entry.metadata;
+        if let Some(&Overridden { uid, gid, mode }) = overridden {
+            (metadata.uid, metadata.gid) = (uid, gid);
+            if !matches!(entry.kind, EntryKind::Symlink(_)) {
+                metadata.mode = mode;
+            }
+        } else if let Some(names) = names {
             let accounts = &self.options.accounts;
             metadata.uid = accounts.uid(&names.user).unwrap_or(metadata.uid);
             metadata.gid = accounts.gid(&names.group).unwrap_or(metadata.gid);
         }
-        owned
+        Some(Indexed::Entry(entry))
     }
 
     fn unpack_entry<'a>(
@@ -146,6 +157,10 @@ impl Composition {
                 // A file that was packed twice says nothing anew.
                 if target != path {
                     self.link(unpacking, path, &location, target)?;
+                }
+                if let (Some(found), Some(id)) = (self.overrides.get(path), self.tree.lookup(&location)) {
+                    let metadata = self.tree.metadata_mut(id);
+                    (metadata.uid, metadata.gid, metadata.mode) = (found.uid, found.gid, found.mode);
                 }
             }
         }

@@ -125,6 +125,14 @@ impl StatOverrides {
 }
 
 impl Owner {
+    /// The number; a name that `find` does not know is the error.
+    pub(crate) fn resolve(&self, find: impl FnOnce(&[u8]) -> Option<u32>) -> Result<u32, &str> {
+        match self {
+            Self::Name(name) => find(name.as_bytes()).ok_or(name),
+            Self::Number(number) => Ok(*number),
+        }
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         if let Some(number) = text.strip_prefix('#') {
