@@ -54,7 +54,13 @@ impl Wanted {
                 }
             })?,
             mirrors: source.mirrors.clone(),
-            size: package.size.ok_or_else(|| lacks("Size"))?,
+            size: match package.size.ok_or_else(|| lacks("Size"))? {
+                size if size > MAX_PACKAGE => {
+                    let what = format!("package {name}");
+                    return Err(AcquireError::TooLarge { what, size, limit: MAX_PACKAGE });
+                }
+                size => size,
+            },
             sha256: digest.ok_or_else(|| lacks("SHA256"))?,
             name,
         })

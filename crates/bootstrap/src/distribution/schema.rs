@@ -314,7 +314,7 @@ impl Distribution {
         let bad = |object: String, reason: &str| Err(DistributionError::Value { object, reason: reason.into() });
         for (object, word) in [("name", &self.name), ("default", &self.default)] {
             if !is_word(word) {
-                return bad(format!("{object} {word:?}"), "is no word of letters, digits, `.`, `+` and `-`");
+                return bad(format!("{object} {word:?}"), "is no word of up to 64 letters, digits, `.`, `+` and `-`");
             }
         }
         if self.suite(&self.default).is_none() {
@@ -389,7 +389,7 @@ impl FileSuite {
         let object = || format!("suite {:?}", self.codename);
         let bad = |reason: &str| DistributionError::Value { object: object(), reason: reason.into() };
         if !is_word(&self.codename) {
-            return Err(bad("its codename is no word of letters, digits, `.`, `+` and `-`"));
+            return Err(bad("its codename is no word of up to 64 letters, digits, `.`, `+` and `-`"));
         }
         let from = seconds(&self.from).ok_or_else(|| bad("`from` is no day"))?;
         let until = match &self.until {
@@ -435,9 +435,13 @@ impl FileSuite {
     }
 }
 
+/// The longest name of a distribution or suite, in bytes: files are named after them.
+const MAX_WORD: usize = 64;
+
 /// Tells whether a text can be a name or a codename: it becomes a part of URLs and paths.
 pub(crate) fn is_word(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+    text.len() <= MAX_WORD
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_'))
 }
 
@@ -467,6 +471,17 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_can_be_names_of_files() {
+        let (longest, longer) = ("a".repeat(MAX_WORD), "a".repeat(MAX_WORD + 1));
+        for (text, expected) in [("trixie", true), ("a.b+c-d_2", true), (&longest, true), (&longer, false)] {
+            assert_eq!(is_word(text), expected, "{text:?}");
+        }
+        for text in ["", ".", "..", "a/b", "a b", "\u{e4}"] {
+            assert!(!is_word(text), "{text:?}");
+        }
+    }
 
     #[test]
     fn days_are_counted_as_the_calendar_does() {

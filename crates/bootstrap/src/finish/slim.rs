@@ -144,7 +144,8 @@ impl Owners {
         let mut packages = Vec::new();
         for name in editor.list("var/lib/dpkg/info") {
             let Some(package) = name.strip_suffix(b".list") else { continue };
-            let package = String::from_utf8_lossy(package).into_owned();
+            // dpkg knows no package of such a name: a script may have put the file there.
+            let Ok(package) = std::str::from_utf8(package).map(str::to_owned) else { continue };
             let list = editor.read(&format!("var/lib/dpkg/info/{package}.list"))?.unwrap_or_default();
             packages.push((package, list));
         }
@@ -221,6 +222,18 @@ mod tests {
     #[test]
     fn lists_are_sorted() {
         assert!(EXCLUDES.is_sorted() && INCLUDES.is_sorted());
+    }
+
+    #[test]
+    fn names_that_no_package_has_are_passed_over() {
+        let mut tree = root(&["etc/dpkg/dpkg.cfg.d/", "var/lib/dpkg/info/dpkg.list=/.\n"]);
+        // Each of these bytes is three in a text that stands for it, which is then no name of a file any more.
+        let odd = [b"var/lib/dpkg/info/".as_slice(), &[0xff; 200], b".list"].concat();
+        let empty = bedplate_tree::Entry::file(bedplate_tree::Content::empty(), bedplate_tree::Metadata::default());
+        tree.put(&TreePath::parse(&odd).unwrap(), empty).unwrap();
+        let contents = bedplate_image::ContentSources::new();
+        let owners = Owners::read(&Editor::new(&mut tree, &contents, EPOCH)).unwrap();
+        assert_eq!(owners.packages, [("dpkg".to_owned(), b"/.\n".to_vec())]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Packages whole and damaged: what is read, and what an error says.
 
+use bedplate_packages::deb::dpkg::{DatabaseOptions, Record, State, database};
 use bedplate_packages::deb::payload::{DebError, MAX_CONTROL_FILES, MAX_CONTROL_NAME, Payload};
 use bedplate_testkit::debian::deb::{Deb, Kind, Packing, ar};
 use bedplate_testkit::{Entry as TarEntry, Tar};
@@ -205,6 +206,21 @@ fn limits_of_the_control_member_hold_on_both_sides() {
         fails(&with(MAX_CONTROL_FILES, "x"))
     );
     assert!(Payload::read(&with(2, &longest[..])[..], std::io::sink()).is_ok());
+    let named = |package: &str, architecture: &str, file: &str| {
+        let control = format!("Package: {package}\nVersion: 1\nArchitecture: {architecture}\nMulti-Arch: same\n");
+        let tar = Tar::new().file("./control", 0o644, control).file(&format!("./{file}"), 0o644, "").finish();
+        of(&[("debian-binary", b"2.0\n"), ("control.tar", &tar), ("data.tar", &parts[2].1)])
+    };
+    // `package:arch.name` is the name of one file, of 255 bytes at most.
+    let (package, architecture) = ("p".repeat(200), "a".repeat(40));
+    let payload = Payload::read(&named(&package, &architecture, &"n".repeat(13))[..], std::io::sink()).unwrap();
+    let record = Record { payload: &payload, state: State::Unpacked, unlisted: None };
+    let options = DatabaseOptions { native: architecture.clone(), ..DatabaseOptions::default() };
+    assert!(database(&[record], &options).is_ok());
+    let found = fails(&named(&package, &architecture, &"n".repeat(14)));
+    assert!(found.contains("nn\" of member \"control.tar\" is too long beside the name of its package"), "{found}");
+    let found = fails(&named(&package, &"a".repeat(41), "x"));
+    assert!(found.contains("is not a name"), "{found}");
     let bomb = Tar::new().file("./control", 0o644, vec![0; 65 << 20]).finish();
     let bomb = of(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &Packing::Gzip.pack(&bomb)), ("data.tar", b"")]);
     assert!(fails(&bomb).contains("expands to more than 67108864 bytes"), "{}", fails(&bomb));

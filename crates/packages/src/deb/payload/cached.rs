@@ -106,6 +106,9 @@ impl Payload {
         }
         let Facts { control, files, conffiles, generated_sums, owner_names } = facts;
         let control = Control::parse(control).map_err(|_| malformed("its control file breaks its own rules"))?;
+        if super::unfit(&control, &files).is_some() {
+            return Err(malformed("a file of its control member has too long a name"));
+        }
         let index = Index::decode(input.rest).map_err(|source| CachedError::Index { source })?;
         Ok(Self { control, files, conffiles, generated_sums, owner_names, index })
     }

@@ -193,17 +193,26 @@ impl Control {
     }
 }
 
+/// The longest name of a package, in bytes.
+const MAX_PACKAGE_NAME: usize = 200;
+
+/// The longest name of an architecture, in bytes: the longest that dpkg knows have 21.
+const MAX_ARCHITECTURE: usize = 40;
+
+// Every package has files of these names in the database.
+const _: () = assert!(MAX_PACKAGE_NAME + ":".len() + MAX_ARCHITECTURE + ".md5sums".len() <= bedplate_tree::MAX_NAME);
+
 /// Policy 5.6.1, with upper case, which dpkg takes and old packages have.
 pub(crate) fn is_package_name(name: &str) -> bool {
     let bytes = name.as_bytes();
-    (2..=200).contains(&bytes.len())
+    (2..=MAX_PACKAGE_NAME).contains(&bytes.len())
         && bytes[0].is_ascii_alphanumeric()
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(b))
 }
 
 pub(crate) fn is_architecture(name: &str) -> bool {
     let bytes = name.as_bytes();
-    (1..=64).contains(&bytes.len())
+    (1..=MAX_ARCHITECTURE).contains(&bytes.len())
         && bytes[0].is_ascii_alphanumeric()
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
 }

@@ -22,7 +22,7 @@ use bedplate_archive::codec::Expansion;
 use bedplate_archive::hash::StreamHasher;
 use bedplate_archive::index::{Index, IndexBuilder, IndexEntry, Indexed};
 use bedplate_archive::tar::{Limits, MemberKind, Reader, Tap, TarError};
-use bedplate_tree::{Action, Change, Delta, EntryKind, Metadata, TreePath};
+use bedplate_tree::{Action, Change, Delta, EntryKind, MAX_NAME, Metadata, TreePath};
 use md5::{Digest, Md5 as Md5Hasher};
 use thiserror::Error;
 
@@ -268,6 +268,10 @@ impl Payload {
         }
         let (control, files) = read_control(&mut ar, &member)?;
         let control = Control::parse(control).map_err(|source| DebError::Control { source })?;
+        if let Some(name) = unfit(&control, &files) {
+            let (member, name) = (member.name, name.to_owned());
+            return Err(DebError::ControlEntry { member, name, reason: "is too long beside the name of its package" });
+        }
         let mut conffiles = match files.get("conffiles") {
             Some(file) => conffiles::parse(&file.content).map_err(|source| DebError::Conffiles { source })?,
             None => Vec::new(),
@@ -503,6 +507,12 @@ fn read_control<R: Read>(ar: &mut Ar<R>, member: &Member) -> Result<(Box<[u8]>, 
     }
     let control = control.ok_or_else(|| DebError::NoControl { member: member.name.clone() })?;
     Ok((control, files))
+}
+
+/// A file whose name in the database, `package:arch.name`, would be longer than any file system takes.
+fn unfit<'a>(control: &Control, files: &'a ControlFiles) -> Option<&'a str> {
+    let most = MAX_NAME.saturating_sub(control.info_name().len() + 1);
+    files.keys().map(|name| &**name).find(|name| name.len() > most)
 }
 
 fn has_holes(kind: &MemberKind) -> bool {
