@@ -27,6 +27,9 @@ pub struct Limits {
     pub redirects: u32,
     /// Attempts after the first that bring no new byte.
     pub retries: u32,
+    /// Attempts among those that may end in silence: a server that says nothing now will hardly do so the next time,
+    /// and each takes the whole of a time below.
+    pub silences: u32,
     /// Attempts after the first in all, those that bring new bytes included.
     pub resumes: u32,
     /// Time for the look-up of a name.
@@ -48,11 +51,12 @@ impl Default for Limits {
         Self {
             redirects: 10,
             retries: 3,
+            silences: 1,
             resumes: 32,
-            resolve: Duration::from_secs(20),
-            connect: Duration::from_secs(20),
-            answer: Duration::from_secs(60),
-            stall: Duration::from_secs(45),
+            resolve: Duration::from_secs(15),
+            connect: Duration::from_secs(15),
+            answer: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
             backoff: Duration::from_millis(250),
             max_backoff: Duration::from_secs(20),
         }
@@ -172,7 +176,7 @@ impl Fetcher {
     ) -> Result<Response, FetchError> {
         let limits = &self.options.limits;
         let mut transfer = Transfer::new(url, expected, sink, observe);
-        let (mut idle, mut total) = (0, 0);
+        let (mut idle, mut silent, mut total) = (0, 0, 0);
         loop {
             let before = transfer.received();
             let error = match transfer.attempt(self) {
@@ -180,11 +184,14 @@ impl Fetcher {
                 Err(error) => error,
             };
             if transfer.received() > before {
-                idle = 0;
+                (idle, silent) = (0, 0);
             }
-            if !error.is_transient() || idle >= limits.retries || total >= limits.resumes {
+            let was_silent = matches!(error, FetchError::Timeout { .. });
+            let tired = idle >= limits.retries || total >= limits.resumes || was_silent && silent >= limits.silences;
+            if tired || !error.is_transient() {
                 return Err(error);
             }
+            silent += u32::from(was_silent);
             let asked = match &error {
                 FetchError::Status { retry_after, .. } => *retry_after,
                 _ => None,

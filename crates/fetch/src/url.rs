@@ -150,6 +150,12 @@ impl Url {
         self.0.scheme() == other.0.scheme() && self.host() == other.host() && self.port() == other.port()
     }
 
+    /// Tells whether a user or password stands in it.
+    #[must_use]
+    pub fn has_credentials(&self) -> bool {
+        self.credentials().is_some()
+    }
+
     /// User and password, decoded, when there are any.
     pub(crate) fn credentials(&self) -> Option<(String, String)> {
         (!self.0.username().is_empty() || self.0.password().is_some())

@@ -372,6 +372,9 @@ impl AcquireError {
             Self::Offline { .. } => "run once with the network, with the same store",
             Self::Digest { .. } | Self::Grows { .. } | Self::Unpack { .. } => {
                 "the mirror may be in the midst of an update; try again, or ask another one with --mirror"
+            Self::TooLarge { .. } => {
+                "no archive of a distribution has anything that large: this one is broken or hostile; ask another one with --mirror"
+            }
             }
             Self::WeakIndex { .. } => "archives that have nothing better are used with --allow-unsigned only",
             _ => return None,

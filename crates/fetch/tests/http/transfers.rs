@@ -269,6 +269,14 @@ fn silence_ends() {
 }
 
 #[test]
+fn a_silent_server_is_asked_once_more() {
+    let server = Server::start(|_| Reply { hang: Some((0, Duration::from_secs(3))), ..Reply::new(200, b"body") });
+    let error = get(&server.url("/"), ANYTHING).0.unwrap_err();
+    assert!(matches!(error, FetchError::Timeout { .. }), "{error}");
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[test]
 fn a_hanging_transfer_goes_on_elsewhere() {
     let body = content(1000);
     let served = body.clone();
