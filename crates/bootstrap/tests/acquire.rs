@@ -15,7 +15,9 @@ use bedplate_store::{OpenOptions, Store};
 use bedplate_testkit::Http;
 use bedplate_testkit::debian::archive::{AllPackages, SignatureFiles};
 use bedplate_testkit::debian::attack::Attack;
+use bedplate_testkit::debian::deb::Packing;
 use bedplate_testkit::debian::era::{Archives, Era};
+use bedplate_testkit::debian::hash::Hash;
 use bedplate_testkit::debian::{Deb, Repository, Signer, SigningKey, Suite};
 
 const DAY: u64 = 86_400;
@@ -443,6 +445,34 @@ fn an_expired_release_file_is_taken_where_nobody_checks() {
     let launched = Attack::ExpiredRelease.launch(None);
     let bench = Bench::new(&launched.keyring);
     let mut request = bench.request(launched.suite(), &launched.mirrors);
+#[test]
+fn a_release_file_may_have_sha_512_alone() {
+    for (packings, plain_listed) in [(vec![Packing::Xz], true), (vec![Packing::Gzip], false)] {
+        let mut archives = trixie(&[("one", "1")]);
+        for suite in archives.main.suites.iter_mut().chain(&mut archives.security.suites) {
+            suite.hashes = vec![Hash::Md5, Hash::Sha512];
+            (suite.packings, suite.plain_listed) = (packings.clone(), plain_listed);
+        }
+        let http = Http::start();
+        let mut rendered = archives.render();
+        let mirrors = rendered.serve(&http);
+        let bench = Bench::new(&archives.keyring());
+        let now = Era::Trixie.date() + DAY;
+        let request = bench.request("trixie", &mirrors);
+        bench.get(&request, now, &["one"]).unwrap_or_else(|error| panic!("{}", told(&error)));
+        // What was verified is found again.
+        let offline = Context { offline: true, ..bench.context(now, &Quiet) };
+        acquire::open(&request, &offline).unwrap_or_else(|error| panic!("{}", told(&error)));
+        // Other bytes of the same length are refused.
+        let changed = rendered.site.change("/binary-", |bytes| bytes.iter().map(|byte| byte ^ 1).collect());
+        assert!(changed > 0);
+        let other = Http::start();
+        let bench = Bench::new(&archives.keyring());
+        let error = bench.open(&bench.request("trixie", &rendered.serve(&other)), now).unwrap_err();
+        assert!(told(&error).contains("expected sha512:"), "{}", told(&error));
+    }
+}
+
     let error = bench.open(&request, launched.now).unwrap_err();
     assert!(error.to_string().ends_with("expired 53 days ago"), "{error}");
     request.checks.valid_until = Some(false);

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use bedplate_fetch::{FetchError, UrlError};
-use bedplate_oci::Digest;
 use bedplate_packages::deb::release::ReleaseError;
 use bedplate_packages::deb::sources::SourcesError;
 use bedplate_store::StoreError;
@@ -310,10 +309,10 @@ pub enum AcquireError {
     Digest {
         /// What people call it.
         what: String,
-        /// What was promised.
-        expected: Digest,
+        /// What was promised, with its algorithm.
+        expected: String,
         /// What is there.
-        found: Digest,
+        found: String,
     },
 }
 
@@ -372,9 +371,9 @@ impl AcquireError {
             Self::Offline { .. } => "run once with the network, with the same store",
             Self::Digest { .. } | Self::Grows { .. } | Self::Unpack { .. } => {
                 "the mirror may be in the midst of an update; try again, or ask another one with --mirror"
+            }
             Self::TooLarge { .. } => {
                 "no archive of a distribution has anything that large: this one is broken or hostile; ask another one with --mirror"
-            }
             }
             Self::WeakIndex { .. } => "archives that have nothing better are used with --allow-unsigned only",
             _ => return None,

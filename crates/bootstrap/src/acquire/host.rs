@@ -1,9 +1,11 @@
 //! What the host's own package manager is set to.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bedplate_packages::deb::aptconf::AptConfig;
 use thiserror::Error;
 
 /// The largest configuration file that is read, in bytes.
@@ -20,6 +22,8 @@ pub struct Host {
     pub sources: Vec<HostFile>,
     /// `etc/apt/apt.conf.d/*` and `etc/apt/apt.conf`, in the order in which apt reads them.
     pub apt_conf: Vec<HostFile>,
+    /// What their `#include` lines name, with the texts that are there.
+    pub included: BTreeMap<String, Vec<String>>,
     /// The folder that all of it was read from.
     pub root: PathBuf,
 }
@@ -62,8 +66,37 @@ impl Host {
         host.sources =
             files(root, &["/etc/apt/sources.list"], "/etc/apt/sources.list.d", &[".list", ".sources"], true)?;
         host.apt_conf = files(root, &["/etc/apt/apt.conf"], "/etc/apt/apt.conf.d", &["", ".conf"], false)?;
+        host.read_included()?;
         Ok(host)
     }
+
+    /// Reads what the files of apt's configuration include.
+    fn read_included(&mut self) -> Result<(), HostError> {
+        let mut config = AptConfig::default();
+        let mut failed = None;
+        for file in &self.apt_conf {
+            let mut includes = |name: &str| {
+                let texts = included(&self.root, name).unwrap_or_else(|error| {
+                    failed.get_or_insert(error);
+                    Vec::new()
+                });
+                self.included.insert(name.to_owned(), texts.clone());
+                texts
+            };
+            // Whoever judges the file says what is wrong with it.
+            let _ = config.add(&String::from_utf8_lossy(&file.text), &mut includes);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// The texts of a file, or of the files of a folder whose name ends in a slash.
+fn included(root: &Path, name: &str) -> Result<Vec<String>, HostError> {
+    let texts: Vec<Vec<u8>> = match name.strip_suffix('/') {
+        Some(folder) => files(root, &[], folder, &["", ".conf"], false)?.into_iter().map(|file| file.text).collect(),
+        None => read(root, name)?.into_iter().collect(),
+    };
+    Ok(texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
 }
 
 /// The files that apt reads, in its order: names of letters, digits, `-`, `_` and `.` with one of the suffixes.
@@ -156,7 +189,10 @@ mod tests {
         put("etc/apt/sources.list.d/a.list", "2");
         put("etc/apt/sources.list.d/a.list.save", "-");
         put("etc/apt/sources.list.d/.hidden.list", "-");
-        put("etc/apt/apt.conf", "9");
+        put("etc/apt/apt.conf", "A \"9\"; #include \"/etc/apt/more.d/\";");
+        put("etc/apt/more.d/1", "#include \"/etc/apt/one\";");
+        put("etc/apt/more.d/2~", "-");
+        put("etc/apt/one", "B \"1\";");
         put("etc/apt/apt.conf.d/10x", "7");
         put("etc/apt/apt.conf.d/20y.conf", "8");
         put("etc/apt/apt.conf.d/30z.dpkg-old", "-");
@@ -167,7 +203,10 @@ mod tests {
             files.iter().map(|file| String::from_utf8(file.text.clone()).unwrap()).collect::<String>()
         };
         assert_eq!(texts(&host.sources), "123");
-        assert_eq!(texts(&host.apt_conf), "789");
+        assert_eq!(texts(&host.apt_conf), "78A \"9\"; #include \"/etc/apt/more.d/\";");
+        let names: Vec<&str> = host.included.keys().map(String::as_str).collect();
+        assert_eq!(names, ["/etc/apt/more.d/", "/etc/apt/one"]);
+        assert_eq!(host.included["/etc/apt/one"], ["B \"1\";"]);
     }
 
     #[test]

@@ -48,13 +48,14 @@ impl HostSources {
         let mut config = AptConfig::default();
         for file in &host.apt_conf {
             let before = config.check_valid_until();
-            if let Err(error) = config.add(&String::from_utf8_lossy(&file.text)) {
+            let mut includes = |name: &str| host.included.get(name).cloned().unwrap_or_default();
+            if let Err(error) = config.add(&String::from_utf8_lossy(&file.text), &mut includes) {
                 found.ignore(file, error.to_string());
             }
-            if let Some(now) = config.check_valid_until()
-                && Some(now) != before
-            {
-                found.valid_until = Some((now, file.path.clone()));
+            let now = config.check_valid_until();
+            if now != before {
+                // `#clear` takes back what another file said.
+                found.valid_until = now.map(|check| (check, file.path.clone()));
             }
         }
         found
@@ -218,6 +219,31 @@ mod tests {
         let check = |pocket| host.find(found.distribution, found.suite, pocket).unwrap().valid_until;
         assert_eq!(check(Pocket::Release), Some((true, "/etc/apt/sources.list")));
         assert_eq!(check(Pocket::Updates), Some((false, "/etc/apt/apt.conf.d/10x")));
+    }
+
+    #[test]
+    fn what_is_included_or_cleared_counts() {
+        let conf = |text: &str| Host {
+            sources: vec![HostFile {
+                path: "/etc/apt/sources.list".into(),
+                text: b"deb http://x.example/debian sid main\n".to_vec(),
+            }],
+            apt_conf: [("/a", "Acquire::Check-Valid-Until \"0\";"), ("/b", text)]
+                .map(|(path, text)| HostFile { path: path.into(), text: text.into() })
+                .into(),
+            included: [("/more".to_owned(), vec!["Acquire::Check-Valid-Until \"1\";".to_owned()])].into(),
+            ..Host::default()
+        };
+        let cases = [
+            ("", Some((false, "/a".to_owned()))),
+            ("#include /more;", Some((true, "/b".to_owned()))),
+            ("#clear Acquire::Check-Valid-Until;", None),
+            ("#clear Acquire;", None),
+            ("#clear Acquire::http;", Some((false, "/a".to_owned()))),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(HostSources::read(&conf(text)).valid_until, expected, "{text}");
+        }
     }
 
     #[test]

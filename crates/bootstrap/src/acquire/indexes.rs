@@ -9,6 +9,7 @@ use bedplate_fetch::{Event as FetchEvent, Expected, FetchError, Url};
 use bedplate_oci::Digest;
 use bedplate_packages::deb::release::{Candidate, IndexFile, Release};
 use bedplate_store::Lease;
+use sha2::{Digest as _, Sha512};
 
 use super::error::AcquireError;
 use super::observe::{Event, Notice, Stage};
@@ -54,14 +55,14 @@ impl<'r> WantedIndex<'r> {
         let plain = plain.map(|candidate| candidate.file);
         let weak = all.iter().find_map(|candidate| candidate.file.only_weak());
         let candidates: Vec<Candidate<'r>> =
-            all.into_iter().filter(|candidate| candidate.file.sha256.is_some()).collect();
+            all.into_iter().filter(|candidate| candidate.file.strong().is_some()).collect();
         if candidates.is_empty() {
             return Err(match weak {
                 Some(section) => AcquireError::WeakIndex { what: name, section },
                 None => AcquireError::NoIndex { what: name },
             });
         }
-        let plain = plain.filter(|file| file.sha256.is_some());
+        let plain = plain.filter(|file| file.strong().is_some());
         let found = Self {
             name,
             component: component.into(),
@@ -81,12 +82,12 @@ impl<'r> WantedIndex<'r> {
     /// The file of the cache that holds it, decompressed, and its size where that is known.
     pub(crate) fn cached(&self, folder: &Path) -> Option<(PathBuf, Option<u64>)> {
         if let Some(plain) = self.plain
-            && let Some(digest) = plain.sha256
+            && let Some((_, hex)) = plain.strong()
         {
-            return Some((folder.join(format!("{}.packages", digest.hex())), Some(plain.size)));
+            return Some((folder.join(format!("{hex}.packages")), Some(plain.size)));
         }
-        let digest = self.candidates.first()?.file.sha256?;
-        Some((folder.join(format!("{}.unpacked", digest.hex())), None))
+        let (_, hex) = self.candidates.first()?.file.strong()?;
+        Some((folder.join(format!("{hex}.unpacked")), None))
     }
 
     /// Reads it from the cache; `None` where it is not there.
@@ -175,6 +176,9 @@ impl<'r> WantedIndex<'r> {
             }
         });
         result.map_err(|source: FetchError| AcquireError::Fetch { what: format!("index {}", self.name), source })?;
+        if candidate.file.sha256.is_none() {
+            self.verify(candidate.file, &packed.bytes)?;
+        }
         self.unpack(packed.bytes)
     }
 
@@ -190,16 +194,36 @@ impl<'r> WantedIndex<'r> {
         if bytes.len() as u64 > limit {
             return Err(AcquireError::Grows { what: self.name.clone(), limit });
         }
-        if let Some(plain) = self.plain
-            && let Some(expected) = plain.sha256
-        {
-            let found = Digest::of(&bytes);
-            if found != expected {
-                return Err(AcquireError::Digest { what: format!("index {}", self.name), expected, found });
-            }
+        if let Some(plain) = self.plain {
+            self.verify(plain, &bytes)?;
         }
         Ok(bytes)
     }
+
+    /// Compares bytes with the digest that the Release file has of them.
+    fn verify(&self, file: &IndexFile, bytes: &[u8]) -> Result<(), AcquireError> {
+        let other = |expected: String, found: String| AcquireError::Digest {
+            what: format!("index {}", self.name),
+            expected,
+            found,
+        };
+        match (file.sha256, file.sha512) {
+            (Some(expected), _) => match Digest::of(bytes) {
+                found if found == expected => Ok(()),
+                found => Err(other(expected.to_string(), found.to_string())),
+            },
+            (None, Some(expected)) => match Sha512::digest(bytes) {
+                found if found[..] == expected => Ok(()),
+                found => Err(other(sha512(&expected), sha512(&found))),
+            },
+            // None without a digest that proves something is a candidate.
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+fn sha512(digest: &[u8]) -> String {
+    digest.iter().fold("sha512:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// A compressed index on its way into memory.

@@ -13,6 +13,9 @@ pub const VALUES_MAX: usize = 10_000;
 /// The longest name of a value with all its blocks, in bytes: short text in deep blocks must not become long names.
 pub const NAME_MAX: usize = 4096;
 
+/// How deep files may include files: apt's own limit.
+pub const INCLUDES_MAX: usize = 10;
+
 /// Why text is not a configuration of apt. Lines are counted from one.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AptConfigError {
@@ -49,8 +52,10 @@ pub enum AptConfigError {
 pub struct AptConfig {
     /// Lower-case names with their values, in the order in which they were set; an item of a list ends in `::`.
     values: Vec<(String, String)>,
-    includes: Vec<String>,
 }
+
+/// Gives the texts that the file, or the folder whose name ends in a slash, of an `#include` holds.
+pub type Includes<'i> = dyn FnMut(&str) -> Vec<String> + 'i;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -64,11 +69,16 @@ enum Token {
 }
 
 impl AptConfig {
-    /// Adds a file: its values replace those of files before it, its lists are added to theirs.
+    /// Adds a file: its values replace those of files before it, its lists are added to theirs. What it includes is added
+    /// where it is included.
     ///
     /// # Errors
     /// What apt would not take. Values before it stay added.
-    pub fn add(&mut self, text: &str) -> Result<(), AptConfigError> {
+    pub fn add(&mut self, text: &str, includes: &mut Includes<'_>) -> Result<(), AptConfigError> {
+        self.add_nested(text, includes, 0)
+    }
+
+    fn add_nested(&mut self, text: &str, includes: &mut Includes<'_>, depth: usize) -> Result<(), AptConfigError> {
         let mut tokens = Tokens { text, at: 0, line: 1 };
         let mut blocks: Vec<String> = Vec::new();
         loop {
@@ -83,7 +93,7 @@ impl AptConfig {
                         return Err(tokens.unexpected("}"));
                     }
                 }
-                Token::Directive(name) => self.directive(&name, &mut tokens)?,
+                Token::Directive(name) => self.directive(&name, &mut tokens, includes, depth)?,
                 Token::Quoted(value) => {
                     let list = blocks.last().map(|block| format!("{block}::")).unwrap_or_default();
                     self.set(list, value, tokens.line)?;
@@ -148,12 +158,26 @@ impl AptConfig {
         }
     }
 
-    fn directive(&mut self, name: &str, tokens: &mut Tokens<'_>) -> Result<(), AptConfigError> {
+    fn directive(
+        &mut self,
+        name: &str,
+        tokens: &mut Tokens<'_>,
+        includes: &mut Includes<'_>,
+        depth: usize,
+    ) -> Result<(), AptConfigError> {
         loop {
             match tokens.next()? {
                 Some(Token::Word(word) | Token::Quoted(word)) => match name {
                     "#clear" => self.clear(&word),
-                    "#include" => self.includes.push(word),
+                    "#include" if depth == INCLUDES_MAX => {
+                        let (what, limit) = ("files in files", INCLUDES_MAX);
+                        return Err(AptConfigError::TooMuch { line: tokens.line, what, limit });
+                    }
+                    "#include" => {
+                        for text in includes(&word) {
+                            self.add_nested(&text, includes, depth + 1)?;
+                        }
+                    }
                     _ => {}
                 },
                 Some(Token::End) => return Ok(()),
@@ -206,12 +230,6 @@ impl AptConfig {
     /// All values with their names in lower case, in the order in which they were set; an item of a list ends in `::`.
     pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// The files and folders that `#include` names: not read here.
-    #[must_use]
-    pub fn includes(&self) -> &[String] {
-        &self.includes
     }
 
     /// Whether `Valid-Until` counts: `Acquire::Check-Valid-Until`. Nothing where nothing is said.
@@ -303,7 +321,7 @@ mod tests {
 
     fn read(text: &str) -> AptConfig {
         let mut config = AptConfig::default();
-        config.add(text).unwrap();
+        config.add(text, &mut |_| Vec::new()).unwrap();
         config
     }
 
@@ -332,13 +350,31 @@ mod tests {
 
     #[test]
     fn later_files_win_and_lists_grow() {
-        let mut config = read("A::B \"1\"; L { \"x\"; \"y\" }; L::M:: \"deep\"; #include /etc/more.conf;");
-        config.add("A::B \"2\"; L:: \"z\"; C \"v\" { D \"w\"; };").unwrap();
+        let mut config = read("A::B \"1\"; L { \"x\"; \"y\" }; L::M:: \"deep\";");
+        config.add("A::B \"2\"; L:: \"z\"; C \"v\" { D \"w\"; };", &mut |_| Vec::new()).unwrap();
         assert_eq!(config.get("a::b"), Some("2"));
         assert_eq!(config.list("l").collect::<Vec<_>>(), ["x", "y", "z"]);
         assert_eq!(config.list("L::M::").collect::<Vec<_>>(), ["deep"]);
         assert_eq!((config.get("C"), config.get("C::D")), (Some("v"), Some("w")));
-        assert_eq!(config.includes(), ["/etc/more.conf"]);
+    }
+
+    #[test]
+    fn what_is_included_stands_where_it_is_included() {
+        let mut config = AptConfig::default();
+        let mut asked = Vec::new();
+        let mut includes = |name: &str| {
+            asked.push(name.to_owned());
+            match name {
+                "/etc/more.d/" => vec!["A \"2\"; B \"2\"; #include \"/etc/deeper\";".into(), "B \"3\";".into()],
+                "/etc/deeper" => vec!["C \"4\";".into()],
+                _ => Vec::new(),
+            }
+        };
+        config.add("A \"1\"; B \"1\"; #include /etc/more.d/; A \"5\"; #include /etc/none;", &mut includes).unwrap();
+        assert_eq!(["A", "B", "C"].map(|name| config.get(name)), [Some("5"), Some("3"), Some("4")]);
+        assert_eq!(asked, ["/etc/more.d/", "/etc/deeper", "/etc/none"]);
+        let endless = config.add("#include x;", &mut |_| vec!["#include x;".into()]).unwrap_err();
+        assert_eq!(endless.to_string(), "line 1: more than 10 files in files");
     }
 
     #[test]
@@ -378,7 +414,7 @@ mod tests {
             (&long, "line 1: more than 4096 bytes in a name"),
         ];
         for (text, message) in cases {
-            let error = AptConfig::default().add(text).unwrap_err().to_string();
+            let error = AptConfig::default().add(text, &mut |_| Vec::new()).unwrap_err().to_string();
             assert_eq!(error, message, "{}", text.chars().take(40).collect::<String>());
         }
         let (fits, _) = many.trim_end().rsplit_once('\n').unwrap();

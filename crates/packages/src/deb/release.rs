@@ -81,6 +81,13 @@ pub struct IndexFile {
 }
 
 impl IndexFile {
+    /// The digest that it is verified by, with its section: SHA-256, or SHA-512 where there is no other.
+    #[must_use]
+    pub fn strong(&self) -> Option<(&'static str, String)> {
+        let sha512 = || Some(("SHA512", self.sha512?.iter().map(|byte| format!("{byte:02x}")).collect()));
+        self.sha256.map(|digest| ("SHA256", digest.hex().to_string())).or_else(sha512)
+    }
+
     /// The best section that lists the file, where that is one that nothing may be verified by: `SHA1` or `MD5Sum`.
     #[must_use]
     pub fn only_weak(&self) -> Option<&'static str> {
@@ -104,13 +111,13 @@ pub struct Candidate<'r> {
 }
 
 impl Candidate<'_> {
-    /// The path of the same content by its digest: `FOLDER/by-hash/SHA256/HEX`; nothing without a SHA-256.
+    /// The path of the same content by its digest: `FOLDER/by-hash/SHA256/HEX`; nothing without a strong one.
     #[must_use]
     pub fn by_hash(&self) -> Option<String> {
-        let digest = self.file.sha256?;
+        let (section, hex) = self.file.strong()?;
         Some(match self.path.rsplit_once('/') {
-            Some((folder, _)) => format!("{folder}/by-hash/SHA256/{}", digest.hex()),
-            None => format!("by-hash/SHA256/{}", digest.hex()),
+            Some((folder, _)) => format!("{folder}/by-hash/{section}/{hex}"),
+            None => format!("by-hash/{section}/{hex}"),
         })
     }
 }
