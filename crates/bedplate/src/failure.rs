@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use bedplate_bootstrap::acquire::{self, AcquireError};
 use bedplate_bootstrap::keyring::UpdateError;
+use bedplate_bootstrap::lock::LockError;
 use bedplate_bootstrap::{BootstrapError, ChooseError};
 use bedplate_fetch::FetchError;
 use bedplate_store::StoreError;
@@ -182,6 +183,12 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
         if let Some(error) = of_acquiring(error) {
             return of_archive(error.kind());
         }
+        if let Some(error) = error.downcast_ref::<BootstrapError>() {
+            kind = of_archive(error.kind());
+        }
+        if let Some(error) = error.downcast_ref::<LockError>() {
+            kind = of_archive(error.kind());
+        }
         let answer = error.downcast_ref::<io::Error>().map(io::Error::kind);
         if let Some(answer) = answer.or_else(|| error.downcast_ref::<CallError>().map(CallError::kind)) {
             kind = match answer {
@@ -296,6 +303,37 @@ mod tests {
         for (failure, status, hinted) in cases {
             assert_eq!((failure.exit_status(), failure.hint.is_some()), (status, hinted), "{}", failure.render());
         }
+    }
+
+    #[test]
+    fn whose_matter_a_failed_bootstrap_is() {
+        use bedplate_bootstrap::finish::FinishError;
+        use bedplate_bootstrap::{InstallError, PayloadError, RootError};
+        use bedplate_packages::deb::payload::DebError;
+        let package = |source| PayloadError::Package { name: "x".into(), source };
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let at = bedplate_tree::TreePath::root;
+        let cases: [(BootstrapError, u8); 13] = [
+            (package(DebError::Format { found: "3.0".into() }).into(), 65),
+            (package(DebError::Codec { member: "x".into(), source: full() }).into(), 69),
+            (package(DebError::Read { offset: 1, source: io::ErrorKind::UnexpectedEof.into() }).into(), 65),
+            (BootstrapError::Mismatch { wanted: "a".into(), found: "b".into() }, 65),
+            (InstallError::NoDpkg.into(), 1),
+            (InstallError::Make { path: "x".into(), source: io::ErrorKind::PermissionDenied.into() }.into(), 69),
+            (RootError::Make { path: "x".into(), source: full() }.into(), 69),
+            (FinishError::TooLarge { path: at(), size: 2, limit: 1 }.into(), 65),
+            (FinishError::Bytes { path: at(), source: io::Error::other("EIO") }.into(), 69),
+            (AcquireError::TooLarge { what: "x".into(), size: 1, limit: 0 }.into(), 65),
+            (BootstrapError::LockedStyle, 1),
+            (BootstrapError::Privilege, 69),
+            (LockError::TooLarge.into(), 65),
+        ];
+        for (error, status) in cases {
+            let shown = format!("{error:?}");
+            assert_eq!(Failure::from(error).exit_status(), status, "{shown}");
+        }
+        assert_eq!(Failure::from(LockError::Differs { differences: Vec::new() }).exit_status(), 1);
+        assert_eq!(Failure::from(LockError::Version { found: 9 }).exit_status(), 65);
     }
 
     #[test]
