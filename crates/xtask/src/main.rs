@@ -5,6 +5,7 @@
 //! cargo xtask test                 every test this machine can run, as root and as plain users, skips counted
 //! cargo xtask bench [--quick]      bedplate beside its peers and beside the floor; writes bench/README.md
 //! cargo xtask fuzz [--seconds N]   the parsers of foreign bytes over corpus and mutations
+//! cargo xtask prove --online       every suite that is built in, from its real archive
 //! cargo xtask docs                 writes the pages that come from the code
 //! cargo xtask golden               rewrites expected outputs; review the diff
 //! ```
@@ -18,6 +19,7 @@ mod deps;
 mod docs;
 mod fuzz;
 mod process;
+mod prove;
 mod scan;
 mod test;
 mod tools;
@@ -36,6 +38,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                       benchmarks beside docker, podman, runc, crun, umoci and the floor; writes bench/README.md
   fuzz [--seconds N] [TARGET]...
                       deterministic mutations over the corpus, N seconds for each target (default 20)
+  prove --online [SUITE]... [--mirror [POCKET=]URL] [--pockets POCKET,...] [--check-valid-until yes|no]
+                      bootstraps every suite from its real archive and asks dpkg and apt of each; an archive that
+                      cannot be reached is counted as that
   docs                writes docs/reference.md and docs/templates.md
   golden              runs the tests with permission to rewrite their expected outputs";
 
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(rest),
         Some("bench") => bench::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("prove") => prove::run(rest),
         Some("docs") => docs::run(rest),
         Some("golden") => test::golden(rest),
         Some("help" | "--help" | "-h") => {
