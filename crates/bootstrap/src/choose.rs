@@ -24,8 +24,8 @@ pub struct Chosen {
     pub version: String,
     /// Its architecture, or `all`.
     pub architecture: String,
-    /// The suite that it is taken from: the name of its source.
-    pub suite: String,
+    /// The name of the source that it is taken from.
+    pub source: String,
     /// Why it is there.
     pub role: LockedRole,
     /// What is to be fetched.
@@ -129,7 +129,7 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
             name: selected.package.name.to_owned(),
             version: selected.package.version.to_string(),
             architecture: selected.package.architecture.to_owned(),
-            suite: acquired.suite.clone(),
+            source: acquired.name.clone(),
             role: match selected.role {
                 Role::Essential => LockedRole::Essential,
                 Role::Required => LockedRole::Required,

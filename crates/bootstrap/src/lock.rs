@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 
+use bedplate_fetch::Url;
 use bedplate_oci::{Created, Digest};
 use bedplate_packages::deb::control::{ControlError, Paragraphs};
 use bedplate_packages::deb::index::{IndexError, PackagesIndex};
@@ -44,6 +45,9 @@ pub struct Lock {
     pub architecture: String,
     /// The epoch of the image.
     pub epoch: Created,
+    /// By debootstrap's rules: the packages that are unpacked before any script runs. Others follow from the packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpacked_first: Vec<String>,
     /// What was asked for.
     pub options: LockedOptions,
     /// The sources of the packages.
@@ -86,6 +90,9 @@ pub struct LockedOptions {
     pub merged_usr: bool,
     /// Patterns of paths: `-/usr/share/doc/*` leaves out, `+/usr/share/doc/*/copyright` keeps.
     pub paths: Vec<String>,
+    /// Package sources that the user added, but for those whose address holds a password: they are given anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added_sources: Vec<String>,
 }
 
 impl LockedOptions {
@@ -111,15 +118,20 @@ impl LockedOptions {
                     PathRule::Include(pattern) => format!("+{pattern}"),
                 })
                 .collect(),
+            added_sources: request.extra_sources.iter().filter(|text| !holds_secret(text)).cloned().collect(),
         }
     }
+}
+
+fn holds_secret(source: &str) -> bool {
+    source.split_whitespace().any(|word| Url::parse(word).is_ok_and(|url| url.has_credentials()))
 }
 
 /// A source of packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedSource {
-    /// Its name below `dists`: packages name it.
+    /// Its name below `dists`, after the address of its archive where the user added it: packages name it.
     pub suite: String,
     /// Its pocket; none for a source that the user added.
     pub pocket: Option<Pocket>,
@@ -156,8 +168,11 @@ pub struct LockedImageSource {
     pub suites: Vec<String>,
     /// Components.
     pub components: Vec<String>,
-    /// The keyring inside of the image.
+    /// The keyring inside of the image, or keys themselves.
     pub signed_by: Option<String>,
+    /// Whether it is taken without a signature.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trusted: bool,
 }
 
 /// A step of customisation.
@@ -229,7 +244,7 @@ impl LockedPackage {
             name: package.name.to_owned(),
             version: package.version.as_str().to_owned(),
             architecture: package.architecture.to_owned(),
-            source: source.suite.clone(),
+            source: source.name.clone(),
             path: wanted.path,
             size: wanted.size,
             digest: wanted.sha256,
@@ -348,7 +363,7 @@ impl Lock {
         packages.sort_by(|a, b| a.key().cmp(&b.key()));
         let plan = &acquired.plan;
         let sources = acquired.sources.iter().map(|source| LockedSource {
-            suite: source.suite.clone(),
+            suite: source.name.clone(),
             pocket: source.pocket,
             release: source.release.digest,
             date: Created::from_seconds(source.release.date),
@@ -368,6 +383,7 @@ impl Lock {
             suite: format!("{}:{}", plan.distribution.name, plan.suite.codename),
             architecture: plan.architecture.clone(),
             epoch: Created::from_seconds(epoch),
+            unpacked_first: Vec::new(),
             options: LockedOptions::of(request, plan),
             sources: sources.collect(),
             image_sources: plan.image_sources.iter().map(LockedImageSource::of).collect(),
@@ -457,6 +473,7 @@ impl Lock {
         request.components.clone_from(&options.components);
         request.pockets = Some(options.pockets.clone());
         request.slim = options.slim;
+        request.extra_sources.clone_from(&options.added_sources);
         request.merged_usr = Some(options.merged_usr);
         request.epoch = Some(self.epoch.seconds());
         request.paths = options
@@ -485,7 +502,7 @@ impl Lock {
     /// [`LockError::NoSource`] where the plan lacks a source.
     pub fn wanted(&self, plan: &Plan) -> Result<Vec<Wanted>, LockError> {
         let wanted = self.packages.iter().map(|package| {
-            let source = plan.sources.iter().find(|source| source.suite == package.source).ok_or_else(|| {
+            let source = plan.sources.iter().find(|source| source.name() == package.source).ok_or_else(|| {
                 LockError::NoSource { package: package.name.clone(), source_name: package.source.clone() }
             })?;
             Ok(Wanted {
@@ -541,6 +558,7 @@ impl Lock {
         differences.compare("suite", &self.suite, &found.suite);
         differences.compare("architecture", &self.architecture, &found.architecture);
         differences.compare("epoch", &self.epoch.to_string(), &found.epoch.to_string());
+        differences.compare_debug("packages unpacked first", &self.unpacked_first, &found.unpacked_first);
         differences.options(&self.options, &found.options);
         differences.compare_debug("image sources", &self.image_sources, &found.image_sources);
         differences.compare_debug("steps", &self.steps, &found.steps);
@@ -568,12 +586,14 @@ struct Head {
 }
 
 impl LockedImageSource {
-    fn of(source: &AptSource) -> Self {
+    /// As finishing has it.
+    pub(crate) fn of(source: &AptSource) -> Self {
         Self {
             uri: source.uri.clone(),
             suites: source.suites.clone(),
             components: source.components.clone(),
             signed_by: source.signed_by.clone(),
+            trusted: source.trusted,
         }
     }
 
@@ -585,6 +605,7 @@ impl LockedImageSource {
             suites: self.suites.clone(),
             components: self.components.clone(),
             signed_by: self.signed_by.clone(),
+            trusted: self.trusted,
         }
     }
 }
@@ -619,6 +640,7 @@ impl Differences {
             slim,
             merged_usr,
             paths,
+            added_sources,
         } = wanted;
         self.compare("option variant", variant, &found.variant);
         self.compare("option resolver", resolver, &found.resolver);
@@ -631,6 +653,7 @@ impl Differences {
         self.compare_debug("option slim", slim, &found.slim);
         self.compare_debug("option merged-usr", merged_usr, &found.merged_usr);
         self.compare_debug("option paths", paths, &found.paths);
+        self.compare_debug("option added-sources", added_sources, &found.added_sources);
     }
 
     fn end(self) -> Result<(), LockError> {
@@ -700,6 +723,7 @@ mod tests {
             suite: "debian:trixie".into(),
             architecture: "amd64".into(),
             epoch: Created::from_seconds(1_700_000_000),
+            unpacked_first: vec!["dash".into()],
             options: LockedOptions {
                 variant: "required".into(),
                 resolver: "apt".into(),
@@ -712,6 +736,7 @@ mod tests {
                 slim: true,
                 merged_usr: true,
                 paths: vec!["-/usr/share/doc/*".into()],
+                added_sources: vec!["deb [trusted=yes] file:/srv/repo ./".into()],
             },
             sources: vec![
                 LockedSource {
@@ -736,6 +761,7 @@ mod tests {
                 suites: vec!["trixie".into()],
                 components: vec!["main".into()],
                 signed_by: Some("/usr/share/keyrings/debian-archive-keyring.gpg".into()),
+                trusted: true,
             }],
             steps: vec![
                 LockedStep::CopyIn { destination: "/etc/motd".into(), digest },

@@ -11,14 +11,15 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 
 use bedplate_oci::Digest;
 use bedplate_packages::deb::payload::{DebError, Payload};
 use bedplate_store::{CacheGuard, CacheKind, Lease, StoreError};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+use crate::acquire::{FirstFailure, Wanted};
 
 /// How much is read or written at once, in bytes.
 const BUFFER: usize = 256 * 1024;
@@ -52,19 +53,6 @@ pub enum PayloadError {
     Cache(#[source] StoreError),
 }
 
-/// A package to be decoded.
-#[derive(Debug, Clone)]
-pub(crate) struct Deb {
-    /// Its name, for errors.
-    pub(crate) name: String,
-    /// The digest of the `.deb`.
-    pub(crate) digest: Digest,
-    /// Where it lies, verified.
-    pub(crate) path: PathBuf,
-    /// Its size in bytes: the largest are decoded first.
-    pub(crate) size: u64,
-}
-
 /// The cache of decoded packages in use: nobody empties it while this value lives.
 #[derive(Debug)]
 pub(crate) struct Payloads<'a> {
@@ -88,60 +76,60 @@ impl<'a> Payloads<'a> {
         }
     }
 
-    /// Gives the payload of each package, in their order; decodes what was not decoded yet, in `jobs` threads.
-    pub(crate) fn get(
+    /// Decodes packages in `jobs` threads while `fetch` brings them; gives what `fetch` gave, and the payloads in the
+    /// packages' order, of which none is missing when `first` holds no failure.
+    ///
+    /// `fetch` tells of each package that is there: its position, and where it lies. `done` sees each payload.
+    pub(crate) fn decode<R, E: From<PayloadError> + Send>(
         &self,
-        debs: &[Deb],
+        wanted: &[Wanted],
         jobs: usize,
-        done: &(dyn Fn(&Deb) + Sync),
-    ) -> Result<Vec<Payload>, PayloadError> {
-        let mut order: Vec<usize> = (0..debs.len()).collect();
-        order.sort_by_key(|at| std::cmp::Reverse(debs.get(*at).map_or(0, |deb| deb.size)));
-        let slots: Vec<Mutex<Option<Result<Payload, PayloadError>>>> = debs.iter().map(|_| Mutex::default()).collect();
-        let next = AtomicUsize::new(0);
+        first: &FirstFailure<E>,
+        done: &(dyn Fn(usize, &Payload) -> Result<(), E> + Sync),
+        fetch: impl FnOnce(&(dyn Fn(usize, &Path) + Sync)) -> R,
+    ) -> (R, Vec<Payload>) {
+        let slots: Vec<OnceLock<Payload>> = wanted.iter().map(|_| OnceLock::new()).collect();
+        let (sender, receiver) = mpsc::channel::<(usize, PathBuf)>();
+        let receiver = Mutex::new(receiver);
+        let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let work = || {
-            while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let (Some(deb), Some(slot)) = (debs.get(*at), slots.get(*at)) else { return };
-                let found = self.one(deb);
-                let failed = found.is_err();
-                *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(found);
-                if failed {
-                    // The others need not begin.
-                    next.store(order.len(), Ordering::Relaxed);
-                    return;
+            while let Ok((n, path)) = next() {
+                let (Some(wanted), Some(slot)) = (wanted.get(n), slots.get(n)) else { continue };
+                if !first.wants(n) {
+                    continue;
                 }
-                done(deb);
+                let decoded = self.one(wanted, &path).map_err(E::from);
+                match decoded.and_then(|payload| done(n, &payload).map(|()| payload)) {
+                    Ok(payload) => drop(slot.set(payload)),
+                    Err(error) => first.record(n, error),
+                }
             }
         };
-        std::thread::scope(|scope| {
-            for _ in 1..jobs.min(debs.len()) {
+        let fetched = std::thread::scope(|scope| {
+            for _ in 0..jobs.clamp(1, wanted.len().max(1)) {
                 scope.spawn(work);
             }
-            work();
+            // The workers end when the sender is gone, also where this panics.
+            let sender = sender;
+            fetch(&|n, path| {
+                // They listen as long as it is here.
+                let _ = sender.send((n, path.to_owned()));
+            })
         });
-        let taken: Vec<_> = slots
-            .into_iter()
-            .map(|slot| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
-            .collect();
-        let mut payloads = Vec::with_capacity(debs.len());
-        // The first failure in the packages' order, whichever came first in time.
-        for slot in taken.into_iter().flatten() {
-            payloads.push(slot?);
-        }
-        Ok(payloads)
+        (fetched, slots.into_iter().filter_map(OnceLock::into_inner).collect())
     }
 
-    fn one(&self, deb: &Deb) -> Result<Payload, PayloadError> {
-        let path = self.guard.folder().join(format!("{}.payload", deb.digest.hex()));
+    fn one(&self, wanted: &Wanted, deb: &Path) -> Result<Payload, PayloadError> {
+        let path = self.guard.folder().join(format!("{}.payload", wanted.sha256.hex()));
         if let Some(payload) = self.kept(&path)? {
             return Ok(payload);
         }
-        let file = File::open(&deb.path).map_err(failed("open", &deb.path))?;
+        let file = File::open(deb).map_err(failed("open", deb))?;
         let stream = self.lease.scratch();
         let sink = File::create(&stream).map_err(failed("make", &stream))?;
         let mut sink = BufWriter::with_capacity(BUFFER, sink);
         let payload = Payload::read(BufReader::with_capacity(BUFFER, file), &mut sink)
-            .map_err(|source| PayloadError::Package { name: deb.name.clone(), source })?;
+            .map_err(|source| PayloadError::Package { name: wanted.name.clone(), source })?;
         sink.flush().map_err(failed("write", &stream))?;
         drop(sink);
         let place = self.stream_path(&Digest::from_bytes(payload.index().diff_id()));
@@ -204,6 +192,82 @@ fn hash(path: &Path) -> Result<Digest, PayloadError> {
         match file.read(&mut buffer).map_err(failed("read", path))? {
             0 => return Ok(Digest::from_bytes(hasher.finalize().into())),
             count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bedplate_store::{OpenOptions, Store};
+    use bedplate_testkit::debian::Deb;
+
+    use super::*;
+
+    /// A folder with a store and packages; a package without a version is none.
+    fn bench(packages: &[(&str, Option<&str>)]) -> (tempfile::TempDir, Store, Vec<Wanted>, Vec<PathBuf>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&OpenOptions::new(folder.path().join("store"))).unwrap();
+        let (mut wanted, mut paths) = (Vec::new(), Vec::new());
+        for (name, version) in packages {
+            let bytes = match version {
+                Some(version) => Deb::new(name, version).build().bytes.to_vec(),
+                None => name.as_bytes().to_vec(),
+            };
+            let path = folder.path().join(name);
+            fs::write(&path, &bytes).unwrap();
+            wanted.push(Wanted {
+                name: (*name).to_owned(),
+                path: (*name).to_owned(),
+                mirrors: Vec::new(),
+                size: bytes.len() as u64,
+                sha256: Digest::of(&bytes),
+            });
+            paths.push(path);
+        }
+        (folder, store, wanted, paths)
+    }
+
+    #[test]
+    fn a_package_is_decoded_while_others_are_still_on_their_way() {
+        let (_folder, store, wanted, paths) = bench(&[("one", Some("1")), ("two", Some("2"))]);
+        let lease = store.lease().unwrap();
+        let payloads = Payloads::open(&lease).unwrap();
+        let (sender, decoded) = mpsc::channel();
+        let first = FirstFailure::<PayloadError>::default();
+        let done = |n: usize, _: &Payload| {
+            sender.send(n).unwrap();
+            Ok(())
+        };
+        let (seen, found) = payloads.decode(&wanted, 1, &first, &done, |ready| {
+            ready(1, &paths[1]);
+            // The first one comes only when the second one is decoded.
+            let seen = decoded.recv_timeout(Duration::from_secs(60));
+            ready(0, &paths[0]);
+            seen
+        });
+        first.into_result().unwrap();
+        assert_eq!(seen, Ok(1));
+        let names: Vec<&str> = found.iter().map(|payload| payload.control().name()).collect();
+        assert_eq!(names, ["one", "two"]);
+    }
+
+    #[test]
+    fn the_first_package_that_fails_is_told_in_whichever_order_they_come() {
+        let packages = [("good", Some("1")), ("bad", None), ("fine", Some("1")), ("worse", None)];
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1]] {
+            for jobs in [1, 2, 8] {
+                let (_folder, store, wanted, paths) = bench(&packages);
+                let lease = store.lease().unwrap();
+                let payloads = Payloads::open(&lease).unwrap();
+                let first = FirstFailure::<PayloadError>::default();
+                payloads.decode(&wanted, jobs, &first, &|_, _| Ok(()), |ready| {
+                    order.iter().for_each(|n| ready(*n, &paths[*n]));
+                });
+                let error = first.into_result().unwrap_err();
+                assert!(matches!(&error, PayloadError::Package { name, .. } if name == "bad"), "{order:?}: {error}");
+            }
         }
     }
 }

@@ -174,17 +174,21 @@ impl Steps<'_> {
     }
 }
 
-/// Copies a file or directory of the host into the tree: owner root, times of the epoch, modes as they are.
-///
-/// A directory's content goes into the destination, as `COPY` of a Dockerfile does it; a destination that ends in `/`
-/// takes a file under its own name.
-fn copy_in(
-    source: &Path,
-    destination: &str,
-    tree: &mut Tree,
-    contents: &mut ContentSources<'_>,
-    epoch: Timestamp,
-) -> Result<LockedStep, StepError> {
+/// A file or directory of the host as it is copied in.
+struct Source {
+    tree: Tree,
+    /// The name of a file; `None` for a directory.
+    name: Option<Vec<u8>>,
+    digest: Digest,
+}
+
+/// The digest of a file or directory of the host, as it would be copied in with times of `epoch`.
+pub(crate) fn digest_of(source: &Path, epoch: Timestamp) -> Result<Digest, StepError> {
+    Ok(read(source, &mut ContentSources::new(), epoch)?.digest)
+}
+
+/// Reads a file or directory of the host: owner root, times of the epoch, modes as they are.
+fn read(source: &Path, contents: &mut ContentSources<'_>, epoch: Timestamp) -> Result<Source, StepError> {
     use std::os::unix::ffi::OsStrExt as _;
     let real = source.canonicalize().map_err(|_| StepError::Missing { path: source.to_owned() })?;
     let is_directory = real.is_dir();
@@ -203,6 +207,22 @@ fn copy_in(
         scan(root, contents, &options).map_err(|error| StepError::Scan { path: source.to_owned(), source: error })?;
     let (hashed, _) = write_tree(&from, &*contents, io::sink())
         .map_err(|error| StepError::Hash { path: source.to_owned(), source: error })?;
+    Ok(Source { tree: from, name, digest: hashed.diff_id.0 })
+}
+
+/// Copies a file or directory of the host into the tree.
+///
+/// A directory's content goes into the destination, as `COPY` of a Dockerfile does it; a destination that ends in `/`
+/// takes a file under its own name.
+fn copy_in(
+    source: &Path,
+    destination: &str,
+    tree: &mut Tree,
+    contents: &mut ContentSources<'_>,
+    epoch: Timestamp,
+) -> Result<LockedStep, StepError> {
+    let Source { tree: from, name, digest } = read(source, contents, epoch)?;
+    let is_directory = name.is_none();
     let bad = |error| StepError::Destination { path: destination.to_owned(), source: error };
     let put = |error| StepError::Put { path: destination.to_owned(), source: error };
     let mut wanted = destination.as_bytes().to_owned();
@@ -229,6 +249,5 @@ fn copy_in(
     } else {
         tree.graft(&at, &from, &start, |_, _| true).map_err(put)?;
     }
-    let digest: Digest = hashed.diff_id.0;
     Ok(LockedStep::CopyIn { destination: destination.to_owned(), digest })
 }

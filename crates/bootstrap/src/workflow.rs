@@ -1,6 +1,6 @@
 //! One bootstrap from its request to a finished root.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 
 use bedplate_image::ContentSources;
 use bedplate_oci::Digest;
@@ -12,7 +12,7 @@ use bedplate_sys::userns::Privilege;
 use bedplate_tree::{Delta, Timestamp, Tree};
 use thiserror::Error;
 
-use crate::acquire::{self, AcquireError, Acquired, Context, Plan};
+use crate::acquire::{self, AcquireError, Acquired, Context, FirstFailure, Plan, Wanted};
 use crate::choose::{Choice, ChooseError, Chosen, choose};
 use crate::distribution::Quirk;
 use crate::event::{Acquiring, Event, Observer};
@@ -20,7 +20,7 @@ use crate::finish::debootstrap::{Process, Stage, Unpacked, imitate};
 use crate::finish::{self, Facts, FinishError, InstalledPackage, SourcesForm, Style};
 use crate::install::{self, InstallError};
 use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole, LockedStep};
-use crate::payloads::{Deb, PayloadError, Payloads};
+use crate::payloads::{PayloadError, Payloads};
 use crate::request::{Request, Resolver, Variant};
 use crate::root::{Ground, RootKind};
 use crate::root_error::RootError;
@@ -113,6 +113,28 @@ pub struct Resolved {
     pub acquired: Option<Acquired>,
 }
 
+impl Resolved {
+    /// The lock of the root that was made of these packages: what it takes to make it again. `None` where it was made
+    /// from one.
+    #[must_use]
+    pub fn lock(&self, request: &Request, epoch: Timestamp, steps: &[LockedStep]) -> Option<Lock> {
+        let acquired = self.acquired.as_ref()?;
+        let packages = self.packages.iter().map(|chosen| LockedPackage {
+            name: chosen.name.clone(),
+            version: chosen.version.clone(),
+            architecture: chosen.architecture.clone(),
+            source: chosen.source.clone(),
+            path: chosen.wanted.path.clone(),
+            size: chosen.wanted.size,
+            digest: chosen.wanted.sha256,
+            role: chosen.role,
+        });
+        let mut lock = Lock::new(request, acquired, epoch.seconds, steps.to_vec(), packages.collect());
+        lock.unpacked_first.clone_from(&self.debootstrap.required);
+        Some(lock)
+    }
+}
+
 /// Asks the archives and chooses packages; nothing of them is fetched yet.
 ///
 /// # Errors
@@ -138,6 +160,9 @@ pub fn resolve_locked(
     context: &Context<'_>,
     observer: &dyn Observer,
 ) -> Result<Resolved, BootstrapError> {
+    if request.style == Style::Debuerreotype {
+        return Err(BootstrapError::LockedStyle);
+    }
     let mut plan = acquire::plan(request, context.host)?;
     for notice in &plan.notices {
         observer.event(Event::Acquire(acquire::Event::Notice(notice)));
@@ -149,13 +174,14 @@ pub fn resolve_locked(
             name: package.name.clone(),
             version: package.version.clone(),
             architecture: package.architecture.clone(),
-            suite: package.source.clone(),
+            source: package.source.clone(),
             role: package.role,
             wanted,
         })
         .collect();
     tell(&packages, observer);
-    Ok(Resolved { plan, packages, debootstrap: Names::default(), stanzas: Vec::new(), acquired: None })
+    let debootstrap = Names { required: lock.unpacked_first.clone(), base: Vec::new() };
+    Ok(Resolved { plan, packages, debootstrap, stanzas: Vec::new(), acquired: None })
 }
 
 fn tell(packages: &[Chosen], observer: &dyn Observer) {
@@ -187,30 +213,22 @@ pub struct Built<'a> {
     pub steps: Vec<LockedStep>,
 }
 
-impl Built<'_> {
-    /// The lock of this root: what it takes to make it again. `None` where it was made from one.
-    #[must_use]
-    pub fn lock(&self, resolved: &Resolved, request: &Request) -> Option<Lock> {
-        let acquired = resolved.acquired.as_ref()?;
-        let packages = resolved.packages.iter().map(|chosen| LockedPackage {
-            name: chosen.name.clone(),
-            version: chosen.version.clone(),
-            architecture: chosen.architecture.clone(),
-            source: chosen.suite.clone(),
-            path: chosen.wanted.path.clone(),
-            size: chosen.wanted.size,
-            digest: chosen.wanted.sha256,
-            role: chosen.role,
-        });
-        Some(Lock::new(request, acquired, self.epoch.seconds, self.steps.clone(), packages.collect()))
+/// Refuses a package that is not the one that the index speaks of.
+fn check(chosen: &Chosen, payload: &Payload) -> Result<(), BootstrapError> {
+    let control = payload.control();
+    let wanted = format!("{} {} {}", chosen.name, chosen.version, chosen.architecture);
+    let found = format!("{} {} {}", control.name(), control.version(), control.architecture());
+    match wanted == found {
+        true => Ok(()),
+        false => Err(BootstrapError::Mismatch { wanted, found }),
     }
 }
 
 impl<'a> Workshop<'a> {
-    /// Fetches and decodes the chosen packages; both at once.
+    /// Fetches and decodes the chosen packages: each is decoded as soon as it is there and verified.
     ///
     /// # Errors
-    /// [`BootstrapError`].
+    /// [`BootstrapError`]; of several packages that fail, that of the first one.
     pub fn open(
         resolved: &Resolved,
         request: &Request,
@@ -220,29 +238,21 @@ impl<'a> Workshop<'a> {
         let acquiring = Acquiring(settings.observer);
         let context = Context { observer: &acquiring, ..*context };
         let payloads = Payloads::open(settings.lease)?;
-        let chosen = &resolved.packages;
-        let wanted: Vec<_> = chosen.iter().map(|chosen| chosen.wanted.clone()).collect();
-        let stopped = AtomicBool::new(false);
-        let fetched =
-            acquire::fetch_each(&wanted, request.downloads, &context, &|_, _| !stopped.load(Ordering::Relaxed))?;
-        let debs: Vec<Deb> = (chosen.iter().zip(&fetched.paths))
-            .map(|(chosen, path)| Deb {
-                name: chosen.wanted.name.clone(),
-                digest: chosen.wanted.sha256,
-                path: path.clone(),
-                size: chosen.wanted.size,
-            })
-            .collect();
-        let done = |deb: &Deb| settings.observer.event(Event::Decoded { name: &deb.name, bytes: deb.size });
-        let packages = payloads.get(&debs, settings.jobs, &done)?;
-        for (chosen, payload) in chosen.iter().zip(&packages) {
-            let control = payload.control();
-            let wanted = format!("{} {} {}", chosen.name, chosen.version, chosen.architecture);
-            let found = format!("{} {} {}", control.name(), control.version(), control.architecture());
-            if wanted != found {
-                return Err(BootstrapError::Mismatch { wanted, found });
-            }
-        }
+        let wanted: Vec<_> = resolved.packages.iter().map(|chosen| chosen.wanted.clone()).collect();
+        let first = FirstFailure::<BootstrapError>::default();
+        let done = |n: usize, payload: &Payload| {
+            let Some(chosen) = resolved.packages.get(n) else { return Ok(()) };
+            check(chosen, payload)?;
+            let Wanted { name, size, .. } = &chosen.wanted;
+            settings.observer.event(Event::Decoded { name, bytes: *size });
+            Ok(())
+        };
+        let fetch = |ready: &(dyn Fn(usize, &Path) + Sync)| {
+            acquire::fetch_each(&wanted, request.downloads, &context, &first, ready)
+        };
+        let (fetched, packages) = payloads.decode(&wanted, settings.jobs, &first, &done, fetch);
+        fetched?;
+        first.into_result()?;
         Ok(Self { payloads, packages })
     }
 
@@ -330,9 +340,6 @@ impl<'a> Workshop<'a> {
         epoch: Timestamp,
         settings: &Settings<'_>,
     ) -> Result<(), BootstrapError> {
-        if resolved.acquired.is_none() {
-            return Err(BootstrapError::LockedStyle);
-        }
         let Names { required, base } = &resolved.debootstrap;
         let deltas: Vec<Delta> = self.packages.iter().map(Payload::delta).collect();
         let known = |name: &&String, payload: &&Payload| payload.control().name() == name.as_str();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bedplate_bootstrap::acquire::{
-    self, AcquireError, Acquired, Context, Event, Host, Kind, Notice, Observer, Quiet, Stage, Wanted,
+    self, AcquireError, Acquired, Context, Event, FirstFailure, Host, Kind, Notice, Observer, Quiet, Stage, Wanted,
 };
 use bedplate_bootstrap::lock::{Lock, LockedPackage, LockedRole};
 use bedplate_bootstrap::request::{Mirror, Request};
@@ -13,7 +13,7 @@ use bedplate_fetch::{Fetcher, Limits, Options};
 use bedplate_packages::deb::index::PackagesIndex;
 use bedplate_store::{OpenOptions, Store};
 use bedplate_testkit::Http;
-use bedplate_testkit::debian::archive::{AllPackages, SignatureFiles};
+use bedplate_testkit::debian::archive::{AllPackages, Listing, SignatureFiles};
 use bedplate_testkit::debian::attack::Attack;
 use bedplate_testkit::debian::deb::Packing;
 use bedplate_testkit::debian::era::{Archives, Era};
@@ -362,6 +362,46 @@ fn the_next_mirror_is_asked_where_one_fails() {
 }
 
 #[test]
+fn a_package_of_a_size_that_no_package_has_is_refused() {
+    let huge = Listing::new(Deb::new("one", "1").build()).claim("Size", &u64::MAX.to_string());
+    let archives = Era::Trixie.archives([huge]);
+    let http = Http::start();
+    let bench = Bench::new(&archives.keyring());
+    let request = bench.request("trixie", &archives.render().serve(&http));
+    let acquired = bench.open(&request, Era::Trixie.date() + DAY).unwrap();
+    let error = wanted(&acquired, &["one"]).unwrap_err();
+    assert!(matches!(error, AcquireError::TooLarge { size: u64::MAX, .. }), "{}", told(&error));
+    // Nor can a lock be made of it, which has no number that large.
+    let index = PackagesIndex::parse(&acquired.sources[0].indexes[0].bytes).unwrap();
+    let locked = LockedPackage::of(&index.packages()[0], &acquired.sources[0], LockedRole::Included);
+    assert!(matches!(locked, Err(AcquireError::TooLarge { .. })));
+}
+
+#[test]
+fn a_mirror_that_fell_silent_is_asked_last() {
+    let names = ["one", "two", "three"];
+    let archives = trixie(&names.map(|name| (name, "1")));
+    let (silent, good) = (Http::start(), Http::start());
+    let rendered = archives.render();
+    let mut mirrors = rendered.serve(&silent);
+    mirrors.push(rendered.serve(&good).remove(0));
+    let bench = Bench::new(&archives.keyring());
+    let now = Era::Trixie.date() + DAY;
+    let acquired = bench.open(&bench.request("trixie", &mirrors), now).unwrap();
+    let wanted = wanted(&acquired, &names).unwrap();
+    for wanted in &wanted {
+        let body = vec![0; usize::try_from(wanted.size).unwrap()];
+        silent.serve(&format!("/debian/{}", wanted.path), bedplate_testkit::Reply::ok(body).hanging(0));
+    }
+    let before = silent.requests();
+    let record = Record::default();
+    acquire::fetch(&wanted, 1, &bench.context(now, &record)).unwrap();
+    // Once, and once more, for the first package alone.
+    assert_eq!(silent.requests() - before, 2, "{:?}", silent.asked());
+    assert!(record.has("asking the next mirror"));
+}
+
+#[test]
 fn folders_and_flat_repositories_are_archives_too() {
     let archives = trixie(&[("one", "1")]);
     let bench = Bench::new(&archives.keyring());
@@ -406,6 +446,34 @@ fn an_unsigned_archive_is_taken_where_asked_and_recorded() {
 }
 
 #[test]
+fn a_release_file_may_have_sha_512_alone() {
+    for (packings, plain_listed) in [(vec![Packing::Xz], true), (vec![Packing::Gzip], false)] {
+        let mut archives = trixie(&[("one", "1")]);
+        for suite in archives.main.suites.iter_mut().chain(&mut archives.security.suites) {
+            suite.hashes = vec![Hash::Md5, Hash::Sha512];
+            (suite.packings, suite.plain_listed) = (packings.clone(), plain_listed);
+        }
+        let http = Http::start();
+        let mut rendered = archives.render();
+        let mirrors = rendered.serve(&http);
+        let bench = Bench::new(&archives.keyring());
+        let now = Era::Trixie.date() + DAY;
+        let request = bench.request("trixie", &mirrors);
+        bench.get(&request, now, &["one"]).unwrap_or_else(|error| panic!("{}", told(&error)));
+        // What was verified is found again.
+        let offline = Context { offline: true, ..bench.context(now, &Quiet) };
+        acquire::open(&request, &offline).unwrap_or_else(|error| panic!("{}", told(&error)));
+        // Other bytes of the same length are refused.
+        let changed = rendered.site.change("/binary-", |bytes| bytes.iter().map(|byte| byte ^ 1).collect());
+        assert!(changed > 0);
+        let other = Http::start();
+        let bench = Bench::new(&archives.keyring());
+        let error = bench.open(&bench.request("trixie", &rendered.serve(&other)), now).unwrap_err();
+        assert!(told(&error).contains("expected sha512:"), "{}", told(&error));
+    }
+}
+
+#[test]
 fn all_packages_may_have_an_index_of_their_own() {
     let mut archives = trixie(&[("one", "1")]);
     archives.release().all = AllPackages::Separate;
@@ -445,34 +513,6 @@ fn an_expired_release_file_is_taken_where_nobody_checks() {
     let launched = Attack::ExpiredRelease.launch(None);
     let bench = Bench::new(&launched.keyring);
     let mut request = bench.request(launched.suite(), &launched.mirrors);
-#[test]
-fn a_release_file_may_have_sha_512_alone() {
-    for (packings, plain_listed) in [(vec![Packing::Xz], true), (vec![Packing::Gzip], false)] {
-        let mut archives = trixie(&[("one", "1")]);
-        for suite in archives.main.suites.iter_mut().chain(&mut archives.security.suites) {
-            suite.hashes = vec![Hash::Md5, Hash::Sha512];
-            (suite.packings, suite.plain_listed) = (packings.clone(), plain_listed);
-        }
-        let http = Http::start();
-        let mut rendered = archives.render();
-        let mirrors = rendered.serve(&http);
-        let bench = Bench::new(&archives.keyring());
-        let now = Era::Trixie.date() + DAY;
-        let request = bench.request("trixie", &mirrors);
-        bench.get(&request, now, &["one"]).unwrap_or_else(|error| panic!("{}", told(&error)));
-        // What was verified is found again.
-        let offline = Context { offline: true, ..bench.context(now, &Quiet) };
-        acquire::open(&request, &offline).unwrap_or_else(|error| panic!("{}", told(&error)));
-        // Other bytes of the same length are refused.
-        let changed = rendered.site.change("/binary-", |bytes| bytes.iter().map(|byte| byte ^ 1).collect());
-        assert!(changed > 0);
-        let other = Http::start();
-        let bench = Bench::new(&archives.keyring());
-        let error = bench.open(&bench.request("trixie", &rendered.serve(&other)), now).unwrap_err();
-        assert!(told(&error).contains("expected sha512:"), "{}", told(&error));
-    }
-}
-
     let error = bench.open(&request, launched.now).unwrap_err();
     assert!(error.to_string().ends_with("expired 53 days ago"), "{error}");
     request.checks.valid_until = Some(false);
@@ -527,14 +567,36 @@ fn packages_are_handed_out_as_they_come() {
     let ready = |n: usize, path: &Path| {
         assert!(path.is_file());
         seen.lock().unwrap().push(n);
-        true
     };
     for _ in ["cold", "warm"] {
         let record = Record::default();
-        acquire::fetch_each(&wanted, 2, &bench.context(now, &record), &ready).unwrap();
+        let first = FirstFailure::<AcquireError>::default();
+        acquire::fetch_each(&wanted, 2, &bench.context(now, &record), &first, &ready).unwrap();
+        first.into_result().unwrap();
         let mut numbers = std::mem::take(&mut *seen.lock().unwrap());
         numbers.sort_unstable();
         assert_eq!(numbers, [0, 1, 2]);
         assert!(record.has(&format!("{:?}: ", Stage::Packages)));
     }
+}
+
+#[test]
+fn downloads_that_are_of_no_use_any_more_do_not_begin() {
+    let archives = trixie(&[("one", "1"), ("two", "2"), ("three", "3")]);
+    let now = Era::Trixie.date() + DAY;
+    let bench = Bench::new(&archives.keyring());
+    let http = Http::start();
+    let request = bench.request("trixie", &archives.render().serve(&http));
+    let acquired = bench.open(&request, now).unwrap();
+    let wanted = wanted(&acquired, &["one", "two", "three"]).unwrap();
+    let before = http.requests();
+    let first = FirstFailure::<AcquireError>::default();
+    // As a decoder does that finds the first package broken.
+    let ready = |n: usize, _: &Path| {
+        first.record(n, AcquireError::NoMirror { what: format!("package {n}") });
+        first.stop();
+    };
+    acquire::fetch_each(&wanted, 1, &bench.context(now, &Quiet), &first, &ready).unwrap();
+    assert_eq!(http.requests() - before, 1, "{:?}", http.asked());
+    assert!(first.into_result().is_err());
 }

@@ -8,12 +8,15 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use bedplate_bootstrap::acquire::{Context as AcquireContext, Host, Quiet};
-use bedplate_bootstrap::lock::Lock;
+use bedplate_bootstrap::kept::{self, Kept};
+use bedplate_bootstrap::lock::{Lock, LockedStep};
 use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Request, Resolver, Variant};
-use bedplate_bootstrap::{Observer, RootKind, Settings, Workshop, resolve, resolve_locked};
+use bedplate_bootstrap::{Observer, Resolved, RootKind, Settings, Workshop, resolve, resolve_locked};
 use bedplate_oci::Reference;
+use bedplate_store::Image;
 use bedplate_sys::userns::{Privilege, Sources, become_root};
+use bedplate_tree::Timestamp;
 
 pub(crate) use arguments::Args;
 use show::Shown;
@@ -59,6 +62,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         offline: args.offline,
         jobs: args.jobs,
         root: args.root_kind.into(),
+        no_cache: args.no_cache,
         write_lock: args.lock.clone(),
     };
     let shown = Shown::new(context, args.progress, args.quiet);
@@ -93,12 +97,16 @@ pub(crate) struct Job {
     pub(crate) jobs: Option<usize>,
     /// How the root for scripts is made.
     pub(crate) root: RootKind,
+    /// Makes an image anew, though the store holds what the same inputs made before.
+    pub(crate) no_cache: bool,
     /// Where to write a lock of what was made.
     pub(crate) write_lock: Option<PathBuf>,
 }
 
 /// Shows a bootstrap to its user.
 pub(crate) trait Display: Observer {
+    /// The store holds the image already.
+    fn kept(&self) {}
     /// The root is finished and is being written.
     fn writing(&self);
     /// All is done.
@@ -136,6 +144,19 @@ impl Job {
         if matches!(goal, Goal::List) {
             return print_debs(request, &resolved);
         }
+        let key = match goal {
+            Goal::Image(_) if !self.no_cache => kept::key(&resolved, request, context.source_date_epoch)?,
+            _ => None,
+        };
+        if let (Goal::Image(names), Some(key)) = (goal, &key)
+            && let Some(kept) = Kept::find(&lease, key)?
+        {
+            self.check_steps(&kept.steps)?;
+            if let Some(image) = kept.name(&lease, names)? {
+                shown.kept();
+                return self.end(shown, &resolved, kept.epoch(), &kept.steps, Some(image));
+            }
+        }
         // A machine without this file has no name servers to tell of.
         let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").ok();
         let settings = Settings {
@@ -158,9 +179,7 @@ impl Job {
             )),
             _ => error.into(),
         })?;
-        if let Some(lock) = &self.lock {
-            lock.keep_steps(&built.steps)?;
-        }
+        self.check_steps(&built.steps)?;
         shown.writing();
         let about = sink::about(&resolved, request, &built)?;
         let image = match goal {
@@ -169,11 +188,37 @@ impl Job {
                 None
             }
             Goal::Image(names) => {
-                Some(bedplate_bootstrap::store_image(&lease, &built.tree, &built.contents, &about, names)?)
+                let image = bedplate_bootstrap::store_image(&lease, &built.tree, &built.contents, &about, names)?;
+                if key.is_some() {
+                    let kept = Kept::new(&image, built.epoch, &built.steps);
+                    // A lock of it names the epoch that was found only now.
+                    let locked = kept::key(&resolved, request, Some(built.epoch.seconds))?;
+                    for key in key.iter().chain(&locked) {
+                        kept.keep(&lease, key)?;
+                    }
+                }
+                Some(image)
             }
             Goal::List | Goal::Download => None,
         };
-        if let (Some(path), Some(lock)) = (&self.write_lock, built.lock(&resolved, request)) {
+        self.end(shown, &resolved, built.epoch, &built.steps, image)
+    }
+
+    /// Holds that what was done after all packages were configured is what the lock says.
+    fn check_steps(&self, done: &[LockedStep]) -> Result<(), Failure> {
+        Ok(self.lock.as_ref().map_or(Ok(()), |lock| lock.keep_steps(done))?)
+    }
+
+    /// Writes the lock and says what was made.
+    fn end(
+        &self,
+        shown: &dyn Display,
+        resolved: &Resolved,
+        epoch: Timestamp,
+        steps: &[LockedStep],
+        image: Option<Image>,
+    ) -> Result<u8, Failure> {
+        if let (Some(path), Some(lock)) = (&self.write_lock, resolved.lock(&self.request, epoch, steps)) {
             crate::output::to_file(path, |out| Ok(out.write_all(lock.to_toml().as_bytes())?))
                 .map_err(|failure| failure.context(format!("cannot write the lock file {path:?}")))?;
         }
@@ -199,7 +244,7 @@ fn read_lock(path: &Path) -> Result<Lock, Failure> {
 const MAX_JOBS: usize = 8;
 
 /// Prints the names of the packages: with debootstrap's rules in its order, on one line as it does.
-fn print_debs(request: &Request, resolved: &bedplate_bootstrap::Resolved) -> Result<u8, Failure> {
+fn print_debs(request: &Request, resolved: &Resolved) -> Result<u8, Failure> {
     let names: Vec<&str> = match request.resolver {
         Resolver::Debootstrap if resolved.acquired.is_some() => resolved.debootstrap.iter().collect(),
         _ => resolved.packages.iter().map(|package| package.name.as_str()).collect(),

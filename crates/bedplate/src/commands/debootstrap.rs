@@ -130,6 +130,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         offline: false,
         jobs: None,
         root: RootKind::Auto,
+        no_cache: false,
         write_lock: None,
     };
     job.carry_out(&Lines { context, quiet }, context)

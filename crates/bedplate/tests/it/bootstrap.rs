@@ -18,6 +18,8 @@ fn command(sandbox: &Sandbox, suite: &str, mirrors: &[String], keyring: &[u8], m
     let keyring = sandbox.write("keyring.gpg", keyring);
     // What the machine's own apt is set to must neither save nor fail a case.
     let mut words = vec!["bootstrap".to_owned(), suite.to_owned(), "--check-valid-until=yes".to_owned()];
+    // An image that was kept would say nothing of how another is made.
+    words.push("--no-cache".to_owned());
     words.extend(["--keyring".to_owned(), keyring.to_string_lossy().into_owned()]);
     for mirror in mirrors {
         words.extend(["--mirror".to_owned(), mirror.clone()]);

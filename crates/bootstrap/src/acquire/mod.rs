@@ -12,6 +12,7 @@
 //! the store's caches under its digest: a warm start asks the network for nothing but the Release files.
 
 mod error;
+mod first;
 mod host;
 mod host_sources;
 mod indexes;
@@ -27,6 +28,7 @@ use bedplate_oci::Digest;
 use bedplate_store::Store;
 
 pub use error::{AcquireError, Kind};
+pub use first::FirstFailure;
 pub use host::{Host, HostError, HostFile};
 pub use observe::{Event, Notice, Observer, Quiet, Stage};
 pub use open::{open, open_plan};
@@ -73,6 +75,8 @@ pub struct Acquired {
 pub struct Source {
     /// Its pocket; `None` for a package source that the user added.
     pub pocket: Option<Pocket>,
+    /// What its packages say that they come from: [`PlannedSource::name`].
+    pub name: String,
     /// Its name below `dists`, or the path of a flat repository.
     pub suite: String,
     /// Roots of the archive, tried in this order; `Filename` is relative to them.

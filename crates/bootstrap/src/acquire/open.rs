@@ -112,6 +112,7 @@ pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireE
             let planned = plan.sources.get(opened.position)?;
             Some(Source {
                 pocket: planned.pocket,
+                name: planned.name(),
                 suite: planned.suite.clone(),
                 mirrors: opened.mirrors,
                 release: opened.facts,

@@ -1,10 +1,11 @@
 //! Packages, fetched at once from several hosts into the cache.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bedplate_fetch::{Event as FetchEvent, Expected, FetchError, Url};
@@ -12,7 +13,8 @@ use bedplate_oci::Digest;
 use bedplate_packages::deb::package::Package;
 use bedplate_store::{CacheGuard, CacheKind, Lease};
 
-use super::error::AcquireError;
+use super::error::{AcquireError, Kind};
+use super::first::FirstFailure;
 use super::observe::{Event, Notice, Observer, Stage};
 use super::{Context, Source};
 
@@ -102,93 +104,92 @@ pub struct Fetched {
 /// Fetches packages into the cache. See [`fetch_each`].
 ///
 /// # Errors
-/// As [`fetch_each`].
+/// The first failure by position in `wanted`; otherwise as [`fetch_each`].
 pub fn fetch(wanted: &[Wanted], downloads: usize, context: &Context<'_>) -> Result<Fetched, AcquireError> {
-    fetch_each(wanted, downloads, context, &|_, _| true)
+    let first = FirstFailure::default();
+    let fetched = fetch_each(wanted, downloads, context, &first, &|_, _| {})?;
+    first.into_result()?;
+    Ok(fetched)
 }
 
 /// Fetches packages into the cache, `downloads` at once from each host, and tells `ready` of each that is there.
 ///
 /// `ready` gets the position in `wanted` and the path of the whole, verified `.deb`; it runs on the thread that
-/// fetched it, in any order, and may decode it at once. When it answers `false`, no further package is begun.
-/// A package appears in the cache under its digest as a whole, or not at all.
+/// fetched it, in any order. A package appears in the cache under its digest as a whole, or not at all.
+///
+/// Failures go to `first`, and nothing that it does not want any more is begun: all packages are there when it holds
+/// no failure in the end.
 ///
 /// # Errors
-/// The first failure by position in `wanted`; downloads that run are finished, no further one is begun.
-pub fn fetch_each(
+/// Where the cache cannot be used, or packages are missing and the network may not be used.
+pub fn fetch_each<E: From<AcquireError> + Send>(
     wanted: &[Wanted],
     downloads: usize,
     context: &Context<'_>,
-    ready: &(dyn Fn(usize, &Path) -> bool + Sync),
+    first: &FirstFailure<E>,
+    ready: &(dyn Fn(usize, &Path) + Sync),
 ) -> Result<Fetched, AcquireError> {
     let keep = |source| AcquireError::Store { what: "packages".into(), source };
     let guard = context.store.cache(CacheKind::Packages).map_err(keep)?;
     let paths: Vec<PathBuf> =
         wanted.iter().map(|wanted| guard.folder().join(format!("{}.deb", wanted.sha256.hex()))).collect();
+    // The largest packages first: the last one to be fetched or decoded is then a small one.
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by_key(|n| std::cmp::Reverse(wanted.get(*n).map_or(0, |item| item.size)));
     let mut missing = Vec::new();
     let mut present = Vec::new();
-    for (n, (wanted, path)) in wanted.iter().zip(&paths).enumerate() {
-        match is_cached(path, wanted.size)? {
-            true => present.push(n),
-            false => missing.push(n),
+    for n in order {
+        let (Some(item), Some(path)) = (wanted.get(n), paths.get(n).map(PathBuf::as_path)) else { continue };
+        match is_cached(path, item.size)? {
+            true => present.push((n, path)),
+            false => missing.push((n, item, path)),
         }
     }
-    let bytes = missing.iter().filter_map(|n| Some(wanted.get(*n)?.size)).sum();
     context.observer.event(Event::Planned {
         stage: Stage::Packages,
         items: missing.len(),
-        bytes,
+        bytes: missing.iter().map(|(_, item, _)| item.size).sum(),
         cached: present.len(),
     });
-    if let Some(first) = missing.first().and_then(|n| wanted.get(*n))
+    if let Some((_, item, _)) = missing.iter().min_by_key(|(n, ..)| n)
         && context.offline
     {
-        return Err(AcquireError::Offline { what: format!("package {}", first.name), others: missing.len() - 1 });
+        return Err(AcquireError::Offline { what: format!("package {}", item.name), others: missing.len() - 1 });
     }
     let lease = match missing.is_empty() {
         true => None,
         false => Some(context.store.lease().map_err(keep)?),
     };
 
-    // One queue for each host, the largest packages first: the last one to end is then a small one.
-    let mut queues: Vec<(String, Vec<usize>)> = Vec::new();
-    for n in missing {
-        let Some(item) = wanted.get(n) else { continue };
-        let host = item.mirrors.first().map(|url| url.host().to_owned()).unwrap_or_default();
-        match queues.iter_mut().find(|(known, _)| *known == host) {
-            Some((_, queue)) => queue.push(n),
-            None => queues.push((host, vec![n])),
-        }
+    // One queue for each host.
+    let mut queues: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for job in missing {
+        let (_, item, _) = job;
+        queues.entry(item.mirrors.first().map(Url::host).unwrap_or_default()).or_default().push(job);
     }
-    for (_, queue) in &mut queues {
-        queue.sort_by_key(|n| std::cmp::Reverse(wanted.get(*n).map_or(0, |item| item.size)));
-    }
-    let stopped = AtomicBool::new(false);
-    let failure: Mutex<Option<(usize, AcquireError)>> = Mutex::new(None);
+    let failed = FailedMirrors::default();
     thread::scope(|scope| {
-        for (_, queue) in &queues {
-            let next = std::sync::Arc::new(AtomicUsize::new(0));
+        for queue in queues.values() {
+            let next = Arc::new(AtomicUsize::new(0));
             for _ in 0..downloads.max(1).min(queue.len()) {
-                let next = std::sync::Arc::clone(&next);
-                let (stopped, failure, lease, paths) = (&stopped, &failure, lease.as_ref(), &paths);
+                let (next, lease, failed) = (Arc::clone(&next), lease.as_ref(), &failed);
                 scope.spawn(move || {
-                    while !stopped.load(Ordering::Relaxed) {
-                        let Some(&n) = queue.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                        let (Some(item), Some(path), Some(lease)) = (wanted.get(n), paths.get(n), lease) else {
-                            return;
-                        };
-                        match fetch_one(item, path, lease, context) {
+                    while let (Some(&(n, item, path)), Some(lease)) =
+                        (queue.get(next.fetch_add(1, Ordering::Relaxed)), lease)
+                    {
+                        if !first.wants(n) {
+                            continue;
+                        }
+                        match fetch_one(item, path, lease, failed, context) {
                             Ok(()) => {
                                 context.observer.event(Event::Done { stage: Stage::Packages, name: &item.name });
-                                if !ready(n, path) {
-                                    stopped.store(true, Ordering::Relaxed);
-                                }
+                                ready(n, path);
                             }
                             Err(error) => {
-                                stopped.store(true, Ordering::Relaxed);
-                                let mut failure = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                                if failure.as_ref().is_none_or(|(first, _)| n < *first) {
-                                    *failure = Some((n, error));
+                                let hopeless = error.kind() == Kind::Environment;
+                                first.record(n, error.into());
+                                if hopeless {
+                                    first.stop();
                                 }
                             }
                         }
@@ -197,21 +198,11 @@ pub fn fetch_each(
             }
         }
         // What the cache has is handed out meanwhile, by this thread.
-        for n in present {
-            if stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            if let Some(path) = paths.get(n)
-                && !ready(n, path)
-            {
-                stopped.store(true, Ordering::Relaxed);
-            }
+        for (n, path) in present {
+            ready(n, path);
         }
     });
-    match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        Some((_, error)) => Err(error),
-        None => Ok(Fetched { paths, _guard: guard }),
-    }
+    Ok(Fetched { paths, _guard: guard })
 }
 
 /// Tells whether the cache has a file of this size: it was verified and synced before it got its name.
@@ -223,13 +214,19 @@ pub(crate) fn is_cached(path: &Path, size: u64) -> Result<bool, AcquireError> {
     }
 }
 
-fn fetch_one(wanted: &Wanted, path: &Path, lease: &Lease, context: &Context<'_>) -> Result<(), AcquireError> {
+fn fetch_one(
+    wanted: &Wanted,
+    path: &Path,
+    lease: &Lease,
+    failed: &FailedMirrors,
+    context: &Context<'_>,
+) -> Result<(), AcquireError> {
     if wanted.size > MAX_PACKAGE {
         return Err(AcquireError::TooLarge { what: wanted.name.clone(), size: wanted.size, limit: MAX_PACKAGE });
     }
     let expected = Expected { digest: Some(wanted.sha256), size: Some(wanted.size), max_size: wanted.size };
     let what = || format!("package {}", wanted.name);
-    from_mirrors(&wanted.mirrors, &wanted.path, &what, context, |url| {
+    from_mirrors(&wanted.mirrors, &wanted.path, &what, failed, context, |url| {
         let scratch = lease.scratch();
         let place = |source| AcquireError::Cache { path: scratch.clone(), source };
         let file = File::options().write(true).create_new(true).open(&scratch).map_err(place)?;
@@ -255,20 +252,43 @@ fn fetch_one(wanted: &Wanted, path: &Path, lease: &Lease, context: &Context<'_>)
     })
 }
 
+/// Mirrors whose network or server failed: they are asked after all others, so that one that hangs is not waited for
+/// again with each package.
+#[derive(Debug, Default)]
+struct FailedMirrors(Mutex<Vec<Url>>);
+
+impl FailedMirrors {
+    fn known(&self) -> std::sync::MutexGuard<'_, Vec<Url>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mirrors, those that failed last.
+    fn order<'m>(&self, mirrors: &'m [Url]) -> Vec<&'m Url> {
+        let failed = self.known();
+        let mut order: Vec<&Url> = mirrors.iter().collect();
+        order.sort_by_key(|mirror| failed.contains(mirror));
+        order
+    }
+}
+
 /// Asks each mirror in turn until one serves; what no other mirror can mend ends the search.
-pub(crate) fn from_mirrors<T>(
+fn from_mirrors<T>(
     mirrors: &[Url],
     path: &str,
     what: &dyn Fn() -> String,
+    failed: &FailedMirrors,
     context: &Context<'_>,
     mut get: impl FnMut(&Url) -> Result<T, AcquireError>,
 ) -> Result<T, AcquireError> {
     let mut last = None;
-    for (n, mirror) in mirrors.iter().enumerate() {
+    for (n, mirror) in failed.order(mirrors).into_iter().enumerate() {
         let url = address(mirror, path)?;
         match get(&url) {
             Ok(value) => return Ok(value),
             Err(AcquireError::Fetch { what, source }) if !matches!(source, FetchError::Sink { .. }) => {
+                if source.is_network_error() {
+                    failed.known().push(mirror.clone());
+                }
                 if n + 1 < mirrors.len() {
                     let notice = Notice::NextMirror { url: mirror.to_string(), reason: source.to_string() };
                     context.observer.event(Event::Notice(&notice));

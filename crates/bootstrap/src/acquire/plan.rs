@@ -77,6 +77,18 @@ pub struct PlannedSource {
     pub embedded_keyring: Option<Vec<u8>>,
 }
 
+impl PlannedSource {
+    /// What its packages say that they come from: the suite; with its archive where the user added it, since the suites
+    /// of others may have the same name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match (self.pocket, self.mirrors.first()) {
+            (None, Some(mirror)) => format!("{mirror} {}", self.suite),
+            _ => self.suite.clone(),
+        }
+    }
+}
+
 /// Resolves a request: suite, pockets, archives, checks. Nothing is fetched.
 ///
 /// # Errors
@@ -249,14 +261,15 @@ impl Planner<'_> {
         match self.image_sources.iter_mut().find(|known| known.uri == uri) {
             Some(known) => known.suites.push(source.suite.clone()),
             None => {
-                self.image_sources.push(AptSource { uri, suites: vec![source.suite.clone()], components, signed_by })
+                let suites = vec![source.suite.clone()];
+                self.image_sources.push(AptSource { uri, suites, components, signed_by, trusted: false });
             }
         }
         Ok(())
     }
 
     /// The sources that the user wrote down: a line of `sources.list`, or stanzas of a `.sources` file.
-    fn extra(&self, text: &str) -> Result<Vec<PlannedSource>, AcquireError> {
+    fn extra(&mut self, text: &str) -> Result<Vec<PlannedSource>, AcquireError> {
         let first = text.trim_start();
         let is_line = first.starts_with("deb ") || first.starts_with("deb\t") || first.starts_with("deb-src");
         let parsed =
@@ -278,6 +291,19 @@ impl Planner<'_> {
                 Some(SignedBy::Embedded(text)) => (Vec::new(), Some(text.as_bytes().to_vec())),
                 None => (Vec::new(), None),
             };
+            if let Some(first) = mirrors.first().filter(|url| is_public(url)) {
+                self.image_sources.push(AptSource {
+                    uri: first.revealed().trim_end_matches('/').to_owned(),
+                    suites: source.suites.clone(),
+                    components: source.components.clone(),
+                    signed_by: match &source.signed_by {
+                        Some(SignedBy::Keys(keys)) => Some(keys.join(" ")),
+                        Some(SignedBy::Embedded(text)) => Some(text.clone()),
+                        None => None,
+                    },
+                    trusted: source.trusted == Some(true),
+                });
+            }
             let unsigned = source.trusted == Some(true) || self.is_unsigned(&mirrors)?;
             let check = self.request.checks.valid_until.or(source.check_valid_until);
             for suite in &source.suites {
@@ -331,8 +357,16 @@ fn archive_url(text: &str) -> Result<Url, AcquireError> {
     Url::parse(&text).map_err(|source| AcquireError::Url { source })
 }
 
-/// Tells whether an image may name an archive: not one that only this machine sees, nor with a secret.
+/// Tells whether an image may name the mirror that was asked, in place of the distribution's own archive: what stands on
+/// a port of its own is taken for a proxy of this place.
 fn can_stand_in_image(url: &Url) -> bool {
+    let authority = url.revealed().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    is_public(url) && !has_port
+}
+
+/// Tells whether others than this machine can ask an archive, and by an address without a secret.
+fn is_public(url: &Url) -> bool {
     if url.scheme() == Scheme::File {
         return false;
     }
@@ -340,9 +374,7 @@ fn can_stand_in_image(url: &Url) -> bool {
     let is_loopback = host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-    let authority = url.revealed().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    !is_loopback && !has_port && !authority.contains('@')
+    !is_loopback && !url.has_credentials()
 }
 
 /// The architecture of this machine in Debian's words.
@@ -515,6 +547,33 @@ mod tests {
                 ("trixie", false, false)
             ]
         );
+    }
+
+    #[test]
+    fn the_image_names_what_the_user_added() {
+        let mut request = Request::new("trixie");
+        request.extra_sources = vec![
+            "deb [trusted=yes] http://z.example:81/repo ./".into(),
+            "deb [signed-by=/usr/share/keyrings/z.gpg] http://z.example/repo trixie main contrib".into(),
+            "deb file:/srv/repo ./".into(),
+            "deb http://user:secret@z.example/private trixie main".into(),
+            "deb http://127.0.0.1/repo trixie main".into(),
+        ];
+        let plan = plan(&request, &Host::default()).unwrap();
+        let added: Vec<String> = plan.image_sources[2..].iter().map(|source| format!("{source:?}")).collect();
+        let (flat, signed) = (&plan.image_sources[2], &plan.image_sources[3]);
+        assert_eq!(added.len(), 2, "{added:?}");
+        assert_eq!(
+            (flat.uri.as_str(), flat.trusted, &flat.suites[..]),
+            ("http://z.example:81/repo", true, &["./".to_owned()][..])
+        );
+        assert_eq!(signed.components, ["main", "contrib"]);
+        assert_eq!((signed.signed_by.as_deref(), signed.trusted), (Some("/usr/share/keyrings/z.gpg"), false));
+        // A suite of the same name in another archive is another source.
+        let names: Vec<String> = plan.sources.iter().map(PlannedSource::name).collect();
+        assert_eq!(names[..3], ["trixie", "trixie-updates", "trixie-security"]);
+        assert_eq!(names[4], "http://z.example/repo trixie");
+        assert!(!names.iter().any(|name| name.contains("secret")), "{names:?}");
     }
 
     #[test]

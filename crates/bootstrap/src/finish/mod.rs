@@ -108,8 +108,10 @@ pub struct AptSource {
     pub suites: Vec<String>,
     /// Components: `main`.
     pub components: Vec<String>,
-    /// The keyring inside the image that signs it: an absolute path.
+    /// What signs it: the absolute path of a keyring inside the image, fingerprints, or the text of a keyring.
     pub signed_by: Option<String>,
+    /// Takes it without a signature.
+    pub trusted: bool,
 }
 
 /// What is known of the root.
@@ -441,6 +443,7 @@ mod tests {
                 suites: vec!["bookworm".into()],
                 components: vec!["main".into()],
                 signed_by: Some("/usr/share/keyrings/debian-archive-keyring.gpg".into()),
+                trusted: false,
             }],
         }
     }

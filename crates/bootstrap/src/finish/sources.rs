@@ -53,8 +53,13 @@ pub fn one_line(sources: &[AptSource]) -> String {
     for source in sources {
         for suite in &source.suites {
             let mut words = vec!["deb".to_owned()];
-            if let Some(keyring) = &source.signed_by {
-                words.push(format!("[signed-by={keyring}]"));
+            // The text of a keyring has no place in a line: whoever added it puts it into a file.
+            let keyring = source.signed_by.as_ref().filter(|keyring| !keyring.contains('\n'));
+            let keyring = keyring.map(|keyring| format!("signed-by={}", keyring.replace(' ', ",")));
+            let trusted = source.trusted.then(|| "trusted=yes".to_owned());
+            let options: Vec<String> = keyring.into_iter().chain(trusted).collect();
+            if !options.is_empty() {
+                words.push(format!("[{}]", options.join(" ")));
             }
             words.extend([source.uri.clone(), suite.clone()]);
             words.extend(source.components.iter().cloned());
@@ -74,8 +79,18 @@ pub fn stanzas(sources: &[AptSource]) -> String {
         if !source.components.is_empty() {
             text.push_str(&format!("Components: {}\n", source.components.join(" ")));
         }
-        if let Some(keyring) = &source.signed_by {
-            text.push_str(&format!("Signed-By: {keyring}\n"));
+        match source.signed_by.as_deref().map(str::trim_end) {
+            Some(key) if key.contains('\n') => {
+                text.push_str("Signed-By:\n");
+                for line in key.lines() {
+                    text.push_str(&format!(" {}\n", if line.trim().is_empty() { "." } else { line }));
+                }
+            }
+            Some(keyring) => text.push_str(&format!("Signed-By: {keyring}\n")),
+            None => {}
+        }
+        if source.trusted {
+            text.push_str("Trusted: yes\n");
         }
         text
     };
@@ -94,6 +109,7 @@ mod tests {
             suites: suites.iter().map(|&suite| suite.into()).collect(),
             components: vec!["main".into()],
             signed_by: signed_by.map(Into::into),
+            trusted: false,
         };
         vec![
             source("http://a.example/debian", &["trixie", "trixie-updates"], Some("/usr/share/keyrings/k.pgp")),
@@ -114,6 +130,30 @@ mod tests {
             "Types: deb\nURIs: http://a.example/debian\nSuites: trixie trixie-updates\nComponents: main\n\
              Signed-By: /usr/share/keyrings/k.pgp\n\n\
              Types: deb\nURIs: http://a.example/security\nSuites: trixie-security\nComponents: main\n"
+        );
+    }
+
+    #[test]
+    fn what_the_user_added_stands_as_it_was_added() {
+        let source = |signed_by: &str, trusted| AptSource {
+            uri: "http://z.example/repo".into(),
+            suites: vec!["./".into()],
+            components: vec![],
+            signed_by: Some(signed_by.into()).filter(|text: &String| !text.is_empty()),
+            trusted,
+        };
+        let added = [source("/a.gpg /b.gpg", false), source("", true), source("BEGIN\n\nkey\nEND\n", false)];
+        assert_eq!(
+            one_line(&added),
+            "deb [signed-by=/a.gpg,/b.gpg] http://z.example/repo ./\n\
+             deb [trusted=yes] http://z.example/repo ./\ndeb http://z.example/repo ./\n"
+        );
+        let head = "Types: deb\nURIs: http://z.example/repo\nSuites: ./\n";
+        assert_eq!(
+            stanzas(&added),
+            format!(
+                "{head}Signed-By: /a.gpg /b.gpg\n\n{head}Trusted: yes\n\n{head}Signed-By:\n BEGIN\n .\n key\n END\n"
+            )
         );
     }
 

@@ -136,11 +136,14 @@ pub(crate) struct Args {
         long,
         value_name = "FILE",
         conflicts_with_all = [
-            "variant", "include", "exclude", "recommends", "components", "pockets", "arch", "image_mirror", "source",
-            "resolver", "style", "slim", "path_exclude", "path_include", "merged_usr", "no_merged_usr",
+            "variant", "include", "exclude", "recommends", "components", "pockets", "arch", "image_mirror", "resolver",
+            "style", "slim", "path_exclude", "path_include", "merged_usr", "no_merged_usr",
         ]
     )]
     pub(super) locked: Option<PathBuf>,
+    /// Make the image anew, though the same packages and options made it before
+    #[arg(long)]
+    pub(super) no_cache: bool,
     /// Only print the names of the packages
     #[arg(long)]
     pub(super) print_debs: bool,
@@ -221,6 +224,7 @@ impl Args {
             }
         }
         request.distribution = own.distribution;
+        request.extra_sources.extend(own.extra_sources);
         self.add_ways(&mut request);
         request.steps = if own.steps.is_empty() { lock.run_steps() } else { own.steps };
         Ok(request)

@@ -1,11 +1,12 @@
 //! Progress of a bootstrap: one line a phase on a terminal, plain lines elsewhere, or JSON for programs.
 
 use std::io::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bedplate_bootstrap::acquire::{self, Stage};
 use bedplate_bootstrap::{Event, Observer, Step};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::json;
 
 use super::Display;
@@ -17,6 +18,8 @@ pub(super) struct Shown<'a> {
     context: &'a Context,
     manner: Manner,
     state: Mutex<State>,
+    /// When the last byte came.
+    heard: Arc<Mutex<Instant>>,
 }
 
 enum Manner {
@@ -32,14 +35,20 @@ struct State {
     bar: Option<ProgressBar>,
     packages: usize,
     bytes: u64,
+    /// Packages on their way from the archive.
+    fetching: usize,
     decoded: usize,
     scripts: usize,
     waves: usize,
 }
 
-const BYTES: &str = "{msg:12} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
+const BYTES: &str = "{msg:12} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {prefix}{silence}";
+const ANSWERS: &str = "{msg:12} {bar:30} {pos}/{len} {prefix}{silence}";
 const COUNT: &str = "{msg:12} {bar:30} {pos}/{len} {prefix}";
 const SPIN: &str = "{msg:12} {prefix}";
+
+/// How long nothing may come before that is said.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<'a> Shown<'a> {
     pub(super) fn new(context: &'a Context, form: Form, quiet: bool) -> Self {
@@ -49,16 +58,25 @@ impl<'a> Shown<'a> {
             Form::Auto if context.stderr_is_terminal => Manner::Bars,
             Form::Auto | Form::Plain => Manner::Lines,
         };
-        Self { context, manner, state: Mutex::default() }
+        Self { context, manner, state: Mutex::default(), heard: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Begins a phase, unless it has begun.
     fn phase(&self, name: &'static str, length: Option<u64>, template: &str, detail: impl FnOnce() -> String) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         if state.phase == name {
             return;
         }
         end(&mut state);
+        self.hear();
         state.phase = name;
         match self.manner {
             Manner::Silent => {}
@@ -72,16 +90,23 @@ impl<'a> Shown<'a> {
             Manner::Bars => {
                 let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(10));
                 let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-                bar.set_style(style);
+                let heard = Arc::clone(&self.heard);
+                bar.set_style(style.with_key("silence", move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let silence = heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                    if silence >= PATIENCE {
+                        // What a bar shows goes into a string.
+                        let _ = write!(out, " nothing came for {} s", silence.as_secs());
+                    }
+                }));
                 bar.set_message(name);
-                bar.enable_steady_tick(std::time::Duration::from_millis(250));
+                bar.enable_steady_tick(Duration::from_millis(250));
                 state.bar = Some(bar);
             }
         }
     }
 
     fn advance(&self, by: u64, what: &str) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         if let Some(bar) = &state.bar {
             bar.inc(by);
             if !what.is_empty() {
@@ -93,12 +118,35 @@ impl<'a> Shown<'a> {
         }
     }
 
+    /// Shows that a package is decoded: beside its download as long as there are any, then in a line of its own.
+    fn decoded(&self, name: &str) {
+        let (packages, decoded, fetching) = {
+            let mut state = self.state();
+            state.decoded += 1;
+            (state.packages, state.decoded, state.fetching)
+        };
+        if fetching > 0 && !matches!(self.manner, Manner::Json) {
+            return self.advance(0, &format!("{decoded}/{packages} decoded"));
+        }
+        self.phase("decoding", Some(packages as u64), COUNT, || format!("{packages} packages"));
+        match &self.state().bar {
+            Some(bar) => {
+                bar.set_position(decoded as u64);
+                bar.set_prefix(name.to_owned());
+            }
+            None if matches!(self.manner, Manner::Json) => {
+                say(&json!({"phase": "decoding", "item": name, "amount": 1}))
+            }
+            None => {}
+        }
+    }
+
     fn remark(&self, text: &dyn std::fmt::Display) {
         match self.manner {
             Manner::Json => say(&json!({"warning": text.to_string()})),
             Manner::Silent => {}
             Manner::Bars | Manner::Lines => {
-                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let state = self.state();
                 match &state.bar {
                     Some(bar) => bar.suspend(|| self.context.warn(text)),
                     None => self.context.warn(text),
@@ -116,18 +164,28 @@ impl<'a> Shown<'a> {
                     Stage::Indexes => "indexes",
                     Stage::Packages => "packages",
                 };
+                if stage == Stage::Packages {
+                    self.state().fetching = items;
+                }
                 if items == 0 && cached > 0 {
                     return;
                 }
-                let (length, template) = if bytes > 0 { (bytes, BYTES) } else { (items as u64, COUNT) };
+                let (length, template) = if bytes > 0 { (bytes, BYTES) } else { (items as u64, ANSWERS) };
                 let size = || match bytes {
                     0 => format!("{items}"),
                     _ => format!("{items} of {}", crate::format::size(bytes)),
                 };
                 self.phase(name, Some(length), template, size);
             }
-            acquire::Event::Received { bytes, .. } => self.advance(bytes, ""),
+            acquire::Event::Received { bytes, .. } => {
+                self.hear();
+                self.advance(bytes, "");
+            }
             acquire::Event::Done { stage: Stage::Releases, name } => self.advance(1, name),
+            acquire::Event::Done { stage: Stage::Packages, .. } => {
+                let mut state = self.state();
+                state.fetching = state.fetching.saturating_sub(1);
+            }
             acquire::Event::Done { .. } => {}
             acquire::Event::Retrying { error, pause, .. } => {
                 self.remark(&format!("{error}; trying again in {} ms", pause.as_millis()));
@@ -137,12 +195,16 @@ impl<'a> Shown<'a> {
 }
 
 impl Display for Shown<'_> {
+    fn kept(&self) {
+        self.phase("kept", None, SPIN, || "from the same packages and options before".to_owned());
+    }
+
     fn writing(&self) {
         self.phase("writing", None, SPIN, String::new);
     }
 
     fn finish(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         end(&mut state);
         if matches!(self.manner, Manner::Json) {
             say(&json!({"phase": "done"}));
@@ -155,23 +217,13 @@ impl Observer for Shown<'_> {
         match event {
             Event::Acquire(event) => self.acquiring(event),
             Event::Chosen { packages, bytes } => {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = self.state();
                 (state.packages, state.bytes) = (packages, bytes);
             }
-            Event::Decoded { name, .. } => {
-                let (packages, first) = {
-                    let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                    state.decoded += 1;
-                    (state.packages, state.decoded == 1)
-                };
-                if first {
-                    self.phase("decoding", Some(packages as u64), COUNT, || format!("{packages} packages"));
-                }
-                self.advance(1, name);
-            }
+            Event::Decoded { name, .. } => self.decoded(name),
             Event::Install(Step::Unpacked(count)) => {
                 let wave = {
-                    let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut state = self.state();
                     state.waves += 1;
                     state.waves
                 };
@@ -179,7 +231,7 @@ impl Observer for Shown<'_> {
             }
             Event::Install(Step::Script(name)) => {
                 let packages = {
-                    let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut state = self.state();
                     state.scripts += 1;
                     state.packages
                 };
