@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{self, NewFile};
 use crate::error::StoreError;
 use crate::locks::{Hold, LockGuard};
-use crate::open::Store;
+use crate::open::{Store, make_folders};
 
 /// The caches of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,7 +97,13 @@ impl Store {
     pub fn cache(&self, kind: CacheKind) -> Result<CacheGuard, StoreError> {
         let folder = self.layout().cache(kind);
         let lock = match self.is_writable() {
-            true => Some(LockGuard::acquire(&folder.join("lock"), Hold::Shared)?),
+            true => {
+                if disk::stat(&folder)?.is_none() {
+                    // A cache may be deleted, folder and all.
+                    make_folders(self.layout().root(), |name| name.split('/').next() == Some("cache"))?;
+                }
+                Some(LockGuard::acquire(&folder.join("lock"), Hold::Shared)?)
+            }
             false => None,
         };
         Ok(CacheGuard { folder, _lock: lock })

@@ -197,9 +197,7 @@ fn create(layout: &Layout, sharing: Sharing) -> Result<(), StoreError> {
             return Err(StoreError::NotAStore { path: root.to_owned() });
         }
     }
-    for (folder, open) in Layout::folders() {
-        disk::make_dir(&root.join(folder), if open { 0o755 } else { 0o700 })?;
-    }
+    make_folders(root, |_| true)?;
     let index = to_json(&ImageIndex::new(Vec::new()));
     let format = format!("{FORMAT_WORD} {FORMAT}\n");
     for (path, bytes) in
@@ -213,6 +211,16 @@ fn create(layout: &Layout, sharing: Sharing) -> Result<(), StoreError> {
         disk::link(file.path(), &path)?;
         disk::remove_file(file.path())?;
         disk::sync_dir(root)?;
+    }
+    Ok(())
+}
+
+/// Makes those folders of the layout that are wanted and missing.
+pub(crate) fn make_folders(root: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+    for (folder, open) in Layout::folders() {
+        if wanted(folder) {
+            disk::make_dir(&root.join(folder), if open { 0o755 } else { 0o700 })?;
+        }
     }
     Ok(())
 }

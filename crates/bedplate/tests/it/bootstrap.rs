@@ -403,6 +403,28 @@ fn cornered(world: World) -> (Vec<Corner>, bedplate_testkit::debian::Archives, S
     (corners, archives, names)
 }
 
+/// What draws on a terminal must leave the process alone when containers are cloned off it.
+#[test]
+fn scripts_run_after_progress_was_shown_on_a_terminal() {
+    let test = "it::scripts_run_after_progress_was_shown_on_a_terminal";
+    if oracle::find("script").is_none() {
+        return skip::note(test, "script is not installed");
+    }
+    let Some(world) = world(test, Extent::Essential) else { return };
+    let archives = Era::Bookworm.archives(world.packages);
+    let http = Http::start();
+    let mirrors = archives.render().serve(&http);
+    let sandbox = sandbox();
+    let more = ["--variant", "essential", "-t", "made"];
+    let outcome = command(&sandbox, "bookworm", &mirrors, &archives.keyring(), &more)
+        .wrap(["sh", "-c", "exec script -qec \"$*\" /dev/null", "sh"])
+        .env("TERM", "xterm")
+        .clock(Era::Bookworm.date() + DAY)
+        .ok();
+    assert!(outcome.text().contains("configuring"), "{outcome}");
+    assert_eq!(sandbox.bedplate(["images", "--format", "{{.Repository}}"]).ok().text(), "made");
+}
+
 #[test]
 fn corners_of_dpkg() {
     let Some(world) = world("it::corners_of_dpkg", Extent::Essential) else { return };

@@ -99,7 +99,10 @@ impl<'a> Shown<'a> {
                     }
                 }));
                 bar.set_message(name);
-                bar.enable_steady_tick(Duration::from_millis(250));
+                // A thread of its own, which must be gone when scripts run: their container is cloned off this process.
+                if template.contains("{silence}") {
+                    bar.enable_steady_tick(Duration::from_millis(250));
+                }
                 state.bar = Some(bar);
             }
         }
