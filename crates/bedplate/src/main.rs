@@ -31,6 +31,10 @@ fn main() -> ExitCode {
 }
 
 fn program() -> ExitCode {
+    let arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    if let Some(status) = bedplate_bootstrap::native::run(arguments) {
+        return ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX));
+    }
     let cli = match Cli::try_parse_from(words()) {
         Ok(cli) => cli,
         Err(error) => return failure::usage(&error),

@@ -58,3 +58,8 @@ pub fn distribution(data: &[u8]) {
 pub fn remembered(data: &[u8]) {
     acquire::fuzz_remembered(data);
 }
+
+/// Reads debconf's databases and templates.
+pub fn debconf(data: &[u8]) {
+    crate::native::fuzz_debconf(data);
+}

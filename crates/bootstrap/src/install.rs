@@ -25,6 +25,7 @@ use bedplate_tree::{Entry, EntryKind, Metadata, PathError, Timestamp, Tree, Tree
 use thiserror::Error;
 
 use crate::maintainer_scripts::{MaintainerScripts, Turn};
+use crate::native::Scripts;
 use crate::read::{ReadError, read_file};
 use crate::root::Ground;
 use crate::root_error::RootError;
@@ -104,6 +105,8 @@ pub(crate) struct Options {
     pub(crate) merged_usr: bool,
     /// The time of what is made here.
     pub(crate) epoch: Timestamp,
+    /// Which programs that scripts call are replaced.
+    pub(crate) scripts: Scripts,
 }
 
 /// What happens while packages are installed.

@@ -20,6 +20,7 @@ pub mod keyring;
 mod kind;
 pub mod lock;
 mod maintainer_scripts;
+pub mod native;
 mod payloads;
 mod read;
 pub mod recipe;

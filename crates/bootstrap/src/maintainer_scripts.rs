@@ -19,6 +19,7 @@ use bedplate_sys::CallError;
 use bedplate_sys::rooted::{Handle, Resolve};
 
 use crate::install::{InstallError, Options, Step, path};
+use crate::native::{self, Scripts};
 use crate::read::{LARGEST, read_file};
 use crate::root::Ground;
 use crate::sandbox;
@@ -74,6 +75,9 @@ impl<'a> MaintainerScripts<'a> {
         let of_first: &[&Payload] = if turn.is_first { turn.there } else { &[] };
         if of_first.iter().chain(turn.next).any(|payload| payload.control_file("preinst").is_some()) {
             mounts.push(sandbox::bind(control.clone(), CONTROL_DIR));
+        }
+        if self.options.scripts == Scripts::Native {
+            mounts.extend(native::mounts(self.lease, ground.tree(), &*contents)?);
         }
         let config = sandbox::config(self.lease, ground.tree(), mounts, None)?;
         let has_awk = ground.tree().lookup(&path("usr/bin/awk")?).is_some();
@@ -189,16 +193,13 @@ impl<'a> MaintainerScripts<'a> {
     ) -> Result<(), InstallError> {
         let control = payload.control();
         observe(Step::Script(control.name()));
-        let architecture = match control.architecture() {
-            "all" => &self.options.architecture,
-            own => own,
-        };
         let variables = [
             ("DPKG_MAINTSCRIPT_NAME", name),
             ("DPKG_MAINTSCRIPT_PACKAGE", control.name()),
             ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
-            ("DPKG_MAINTSCRIPT_ARCH", architecture),
+            ("DPKG_MAINTSCRIPT_ARCH", control.architecture()),
             ("DPKG_MAINTSCRIPT_DEBUG", "0"),
+            ("DPKG_FORCE", "security-mac,downgrade"),
             ("DPKG_ROOT", ""),
             ("DPKG_ADMINDIR", "/var/lib/dpkg"),
             ("DPKG_RUNNING_VERSION", &self.version),

@@ -20,6 +20,7 @@ use crate::finish::debootstrap::{Process, Stage, Unpacked, imitate};
 use crate::finish::{self, Facts, FinishError, InstalledPackage, SourcesForm, Style};
 use crate::install::{self, InstallError};
 use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole, LockedStep};
+use crate::native::Scripts;
 use crate::payloads::{PayloadError, Payloads};
 use crate::request::{Request, Resolver, Variant};
 use crate::root::{Ground, RootKind};
@@ -82,6 +83,8 @@ pub struct Settings<'a> {
     pub privilege: Option<&'a Privilege>,
     /// How the root for scripts is made.
     pub root: RootKind,
+    /// Which programs that scripts call are replaced; no image tells.
+    pub scripts: Scripts,
     /// Threads that decode packages.
     pub jobs: usize,
     /// The name servers of steps that use the network: the text of a `resolv.conf`.
@@ -277,6 +280,7 @@ impl<'a> Workshop<'a> {
             foreign: Vec::new(),
             merged_usr: plan.merged_usr,
             epoch,
+            scripts: settings.scripts,
         };
         let waves = crate::waves::waves(&plan.architecture, &self.packages, &resolved.debootstrap.required)
             .map_err(BootstrapError::Control)?;

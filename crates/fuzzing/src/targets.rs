@@ -28,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     target("archive_pax_records", Shape::Bytes, bedplate_archive::fuzz::pax_records),
     target("archive_tar_index_decode", Shape::Bytes, bedplate_archive::fuzz::tar_index_decode),
     target("archive_tar_read", Shape::Tar, bedplate_archive::fuzz::tar_read),
+    target("bootstrap_debconf", Shape::Text, bedplate_bootstrap::fuzz::debconf),
     target("bootstrap_distribution", Shape::Text, bedplate_bootstrap::fuzz::distribution),
     target("bootstrap_lock", Shape::Text, bedplate_bootstrap::fuzz::lock),
     target("bootstrap_recipe", Shape::Text, bedplate_bootstrap::fuzz::recipe),

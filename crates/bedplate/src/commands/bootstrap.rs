@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use bedplate_bootstrap::acquire::{Context as AcquireContext, Host, Quiet};
 use bedplate_bootstrap::kept::{self, Kept};
 use bedplate_bootstrap::lock::{Lock, LockedStep};
+use bedplate_bootstrap::native::Scripts;
 use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Request, Resolver, Variant};
 use bedplate_bootstrap::{Observer, Resolved, RootKind, Settings, Workshop, resolve, resolve_locked};
@@ -63,6 +64,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         jobs: args.jobs,
         root: args.root_kind.into(),
         no_cache: args.no_cache,
+        scripts: args.scripts.into(),
         write_lock: args.lock.clone(),
     };
     let shown = Shown::new(context, args.progress, args.quiet);
@@ -99,6 +101,8 @@ pub(crate) struct Job {
     pub(crate) root: RootKind,
     /// Makes an image anew, though the store holds what the same inputs made before.
     pub(crate) no_cache: bool,
+    /// Which programs that scripts call are replaced.
+    pub(crate) scripts: Scripts,
     /// Where to write a lock of what was made.
     pub(crate) write_lock: Option<PathBuf>,
 }
@@ -164,6 +168,7 @@ impl Job {
             lease: &lease,
             privilege: privilege.as_ref(),
             root: self.root,
+            scripts: self.scripts,
             jobs: self.jobs.unwrap_or_else(|| bedplate_sys::kernel::processors().min(MAX_JOBS)),
             source_date_epoch: context.source_date_epoch,
             observer: &shown,

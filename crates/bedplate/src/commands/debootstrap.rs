@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use bedplate_bootstrap::acquire::{self, Stage};
 use bedplate_bootstrap::distribution::Pocket;
 use bedplate_bootstrap::finish::Style;
+use bedplate_bootstrap::native::Scripts;
 use bedplate_bootstrap::request::{Mirror, Request, Resolver, Variant};
 use bedplate_bootstrap::{Event, Observer, RootKind, Step};
 
@@ -131,6 +132,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         jobs: None,
         root: RootKind::Auto,
         no_cache: false,
+        scripts: Scripts::default(),
         write_lock: None,
     };
     job.carry_out(&Lines { context, quiet }, context)

@@ -20,10 +20,13 @@ dpkg-query --admindir="$DPKG_ADMINDIR" -W -f ' ${Package}=${Status}\n' | sed 's/
 } >> "$DPKG_ROOT/log"
 "#;
 
-/// A package, and what its `postinst` triggers: when, and the words of `dpkg-trigger`.
+/// When a `postinst` triggers something, and the words of `dpkg-trigger`.
+type Call = (&'static str, &'static [&'static str]);
+
+/// Packages, and what their scripts trigger.
 struct Case {
     name: &'static str,
-    packages: Vec<(Deb, Vec<(&'static str, &'static [&'static str])>)>,
+    packages: Vec<(Deb, Vec<Call>)>,
 }
 
 fn deb(name: &str) -> Deb {

@@ -72,6 +72,7 @@ pub fn all() -> Vec<Corner> {
         special_modes(),
         changes_others(),
         co_installed(),
+        environment(),
     ]
 }
 
@@ -84,6 +85,30 @@ fn deb(name: &str) -> Deb {
         0o644,
         "generated\n",
     )
+}
+
+/// What a script is told, and where it begins.
+fn environment() -> Corner {
+    let tell = |to: &str| {
+        format!(
+            "mkdir -p /srv/envy\n{{ env | grep ^DPKG_ | grep -v -e RUNNING_VERSION -e FORCE | sort\n\
+             echo \"$# $1 [$2]\"; umask; pwd; }} > /srv/envy/{to}\n"
+        )
+    };
+    let package = deb("envy").preinst(&tell("pre")).postinst(&tell("post"));
+    Corner::new("scripts have dpkg's environment and arguments", [package])
+        .holds(
+            "srv/envy/pre",
+            "DPKG_ADMINDIR=/var/lib/dpkg\nDPKG_MAINTSCRIPT_ARCH=all\nDPKG_MAINTSCRIPT_DEBUG=0\n\
+             DPKG_MAINTSCRIPT_NAME=preinst\nDPKG_MAINTSCRIPT_PACKAGE=envy\nDPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1\n\
+             DPKG_ROOT=\n1 install []\n0022\n/\n",
+        )
+        .holds(
+            "srv/envy/post",
+            "DPKG_ADMINDIR=/var/lib/dpkg\nDPKG_MAINTSCRIPT_ARCH=all\nDPKG_MAINTSCRIPT_DEBUG=0\n\
+             DPKG_MAINTSCRIPT_NAME=postinst\nDPKG_MAINTSCRIPT_PACKAGE=envy\nDPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1\n\
+             DPKG_ROOT=\n2 configure []\n0022\n/\n",
+        )
 }
 
 /// Two packages ship one directory with two modes; the first unpacked one's wins. The second waits for the first.

@@ -6,6 +6,7 @@ use bedplate_bootstrap::RootKind;
 use bedplate_bootstrap::distribution::{Distribution, Pocket};
 use bedplate_bootstrap::finish::Style;
 use bedplate_bootstrap::lock::Lock;
+use bedplate_bootstrap::native::Scripts;
 use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Mirror, PathRule, Request, Resolver, Step, Variant};
 
@@ -156,6 +157,10 @@ pub(crate) struct Args {
     /// Threads that decode packages [default: one for each processor]
     #[arg(short, long, value_name = "N")]
     pub(super) jobs: Option<usize>,
+    /// Programs that maintainer scripts call: native does what is known of debconf and deb-systemd-helper itself, run
+    /// runs all of them; the image is the same
+    #[arg(long, value_name = "HOW", default_value = "native")]
+    pub(super) scripts: How,
     /// Show progress: auto, plain, json
     #[arg(long, value_name = "FORM", default_value = "auto")]
     pub(super) progress: Form,
@@ -179,6 +184,22 @@ pub(crate) enum Form {
     Plain,
     /// A JSON object a line.
     Json,
+}
+
+/// What is done about programs that scripts call.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum How {
+    Native,
+    Run,
+}
+
+impl From<How> for Scripts {
+    fn from(how: How) -> Self {
+        match how {
+            How::Native => Scripts::Native,
+            How::Run => Scripts::Run,
+        }
+    }
 }
 
 /// Ways to make a root; a test takes each.

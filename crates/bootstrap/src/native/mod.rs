@@ -1,0 +1,161 @@
+//! Programs of the root that maintainer scripts call, and that this program does in their place: the same, without the
+//! tenth of a second that perl takes to begin.
+//!
+//! A program is replaced only where its bytes, and those of all that it loads, are known: the digest in the table. This
+//! program is then mounted over it, and the program itself below `/dev`, to be executed for whatever it was not
+//! replaced for. Scripts stay as they are. What is replaced leaves the same bytes; `--scripts run` replaces nothing.
+
+mod debconf;
+mod systemd_helper;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+
+use bedplate_image::Contents;
+use bedplate_run::Mount;
+use bedplate_store::Lease;
+use bedplate_tree::{Tree, TreePath};
+use sha2::{Digest as _, Sha256};
+
+use crate::root_error::RootError;
+
+/// Where the replaced programs are found by who replaces them.
+/// It is no directory of the image.
+const ORIGINALS: &str = "/dev/bedplate";
+
+/// Which programs of a root are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scripts {
+    /// Those that are known.
+    #[default]
+    Native,
+    /// None: everything runs as the packages brought it.
+    Run,
+}
+
+/// A program that can be replaced.
+struct Program {
+    /// Its path in the root.
+    path: &'static str,
+    /// What else decides on what it does: files and directories.
+    with: &'static [&'static str],
+    /// Digests of all that, in hexadecimal: see [`fingerprint`].
+    known: &'static [&'static str],
+    run: fn(&[String]) -> Option<i32>,
+}
+
+const PROGRAMS: [Program; 2] = [
+    Program {
+        path: "usr/share/debconf/frontend",
+        with: &["etc/debconf.conf", "usr/share/debconf/confmodule", "usr/share/perl5/Debconf"],
+        known: DEBCONF,
+        run: debconf::run,
+    },
+    Program { path: "usr/bin/deb-systemd-helper", with: &[], known: SYSTEMD_HELPER, run: systemd_helper::run },
+];
+
+const DEBCONF: &[&str] = &[
+    // 1.5.82: bookworm.
+    "0268732a0be9c2affc74664c9ca8f847301318fc72bd25f594fbea721d48ff43",
+    // 1.5.91: trixie.
+    "1bd9bbf33dc429cd6d982e326a64d423bf3206b779371f290703ab16e12296e1",
+];
+
+const SYSTEMD_HELPER: &[&str] = &[
+    // 1.65.2: bookworm, trixie.
+    "a895d5f077651960b6ca4ed9c53f8b36eae422ae170f61c972d0c6579e9f8732",
+];
+
+/// Does the work of a replaced program where this process was started in its place, by the first of the arguments; the
+/// status to end with.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = String>) -> Option<i32> {
+    let mut arguments = arguments.into_iter();
+    let called = arguments.next()?;
+    let name = Path::new(&called).file_name()?;
+    let program = PROGRAMS.iter().find(|program| Path::new(program.path).file_name() == Some(name))?;
+    let original = Path::new(ORIGINALS).join(name);
+    if !original.is_file() {
+        return None;
+    }
+    let arguments: Vec<String> = arguments.collect();
+    if let Some(status) = (program.run)(&arguments) {
+        return Some(status);
+    }
+    let error = std::process::Command::new(&original).args(&arguments).exec();
+    say(&format!("{}: {error}", original.display()));
+    Some(126)
+}
+
+/// A line on standard error, where the replaced programs have theirs, too.
+fn say(line: &str) {
+    // Who started this may have closed it.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Reads what debconf keeps and what packages bring: what is read is written as the same ever after.
+pub(crate) fn fuzz_debconf(data: &[u8]) {
+    debconf::fuzz(data);
+}
+
+/// What is mounted over the programs of this root that are known.
+pub(crate) fn mounts(lease: &Lease, tree: &Tree, contents: &dyn Contents) -> Result<Vec<Mount>, RootError> {
+    let mut mounts = Vec::new();
+    // Its file may have been replaced since it began.
+    let Some(own) = std::env::current_exe().ok().filter(|own| fs::File::open(own).is_ok()) else { return Ok(mounts) };
+    for program in PROGRAMS {
+        let Some((digest, original)) = fingerprint(&program, tree, contents) else { continue };
+        tracing::debug!(program = program.path, digest, "a program that may be known");
+        let Some(name) = Path::new(program.path).file_name().filter(|_| program.known.contains(&digest.as_str()))
+        else {
+            continue;
+        };
+        let path = lease.scratch();
+        fs::write(&path, original)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+            .map_err(|source| RootError::Make { path: path.clone(), source })?;
+        let target = Path::new(ORIGINALS).join(name);
+        mounts.push(crate::sandbox::bind(path, &target.to_string_lossy()));
+        mounts.push(crate::sandbox::bind(own.clone(), &format!("/{}", program.path)));
+    }
+    Ok(mounts)
+}
+
+/// The digest of a program with all that decides on what it does, and its bytes; `None` where it is not there.
+fn fingerprint(program: &Program, tree: &Tree, contents: &dyn Contents) -> Option<(String, Vec<u8>)> {
+    let path = TreePath::parse(program.path.as_bytes()).ok()?;
+    let read = |path: &TreePath| -> Option<Vec<u8>> {
+        let content = tree.entry(path)?.content()?;
+        let mut bytes = Vec::new();
+        contents.open(content).ok()?.take(LARGEST).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let original = read(&path)?;
+    let mut hash = Sha256::new();
+    hash.update(&original);
+    let mut pending: Vec<TreePath> = Vec::new();
+    for with in program.with.iter().rev() {
+        pending.push(TreePath::parse(with.as_bytes()).ok()?);
+    }
+    while let Some(path) = pending.pop() {
+        let Some(id) = tree.lookup(&path) else { continue };
+        let inode = tree.inode(id);
+        if inode.entry.is_directory() {
+            // The last one first: the next to be taken is the end of the list.
+            let names = inode.children().keys().rev().map(|name| path.join(name));
+            pending.extend(names.collect::<Result<Vec<_>, _>>().ok()?);
+            continue;
+        }
+        hash.update(path.as_bytes());
+        hash.update([0]);
+        hash.update(Sha256::digest(read(&path)?));
+    }
+    let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Some((digest, original))
+}
+
+/// The largest file that is looked at, in bytes.
+const LARGEST: u64 = 1 << 20;
