@@ -146,6 +146,26 @@ pub struct LockedSource {
     pub indexes: Vec<LockedIndex>,
 }
 
+impl LockedSource {
+    /// What a lock says of a source.
+    #[must_use]
+    pub fn of(source: &Source) -> Self {
+        let indexes = source.indexes.iter().map(|index| LockedIndex {
+            component: index.component.clone(),
+            architecture: index.architecture.clone(),
+            digest: index.digest,
+        });
+        Self {
+            suite: source.name.clone(),
+            pocket: source.pocket,
+            release: source.release.digest,
+            date: Created::from_seconds(source.release.date),
+            signer: source.release.signer.clone(),
+            indexes: indexes.collect(),
+        }
+    }
+}
+
 /// An index of packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -351,33 +371,17 @@ fn list(differences: &[Difference]) -> String {
 }
 
 impl Lock {
-    /// The lock of what was acquired and chosen.
+    /// The lock of what was planned, acquired and chosen.
     #[must_use]
     pub fn new(
         request: &Request,
-        acquired: &Acquired,
+        plan: &Plan,
+        sources: Vec<LockedSource>,
         epoch: i64,
         steps: Vec<LockedStep>,
         mut packages: Vec<LockedPackage>,
     ) -> Self {
         packages.sort_by(|a, b| a.key().cmp(&b.key()));
-        let plan = &acquired.plan;
-        let sources = acquired.sources.iter().map(|source| LockedSource {
-            suite: source.name.clone(),
-            pocket: source.pocket,
-            release: source.release.digest,
-            date: Created::from_seconds(source.release.date),
-            signer: source.release.signer.clone(),
-            indexes: source
-                .indexes
-                .iter()
-                .map(|index| LockedIndex {
-                    component: index.component.clone(),
-                    architecture: index.architecture.clone(),
-                    digest: index.digest,
-                })
-                .collect(),
-        });
         Self {
             version: VERSION,
             suite: format!("{}:{}", plan.distribution.name, plan.suite.codename),
@@ -385,7 +389,7 @@ impl Lock {
             epoch: Created::from_seconds(epoch),
             unpacked_first: Vec::new(),
             options: LockedOptions::of(request, plan),
-            sources: sources.collect(),
+            sources,
             image_sources: plan.image_sources.iter().map(LockedImageSource::of).collect(),
             steps,
             packages,

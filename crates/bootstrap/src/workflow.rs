@@ -12,14 +12,14 @@ use bedplate_sys::userns::Privilege;
 use bedplate_tree::{Delta, Timestamp, Tree};
 use thiserror::Error;
 
-use crate::acquire::{self, AcquireError, Acquired, Context, FirstFailure, Plan, Wanted};
+use crate::acquire::{self, AcquireError, Context, FirstFailure, Plan, Wanted};
 use crate::choose::{Choice, ChooseError, Chosen, choose};
 use crate::distribution::Quirk;
 use crate::event::{Acquiring, Event, Observer};
 use crate::finish::debootstrap::{Process, Stage, Unpacked, imitate};
 use crate::finish::{self, Facts, FinishError, InstalledPackage, SourcesForm, Style};
 use crate::install::{self, InstallError};
-use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole, LockedStep};
+use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole, LockedSource, LockedStep};
 use crate::native::Scripts;
 use crate::payloads::{PayloadError, Payloads};
 use crate::request::{Request, Resolver, Variant};
@@ -112,8 +112,9 @@ pub struct Resolved {
     pub debootstrap: Names,
     /// For a style that keeps them: the stanzas of the packages as they stand in the indexes, in their order.
     pub stanzas: Vec<Box<[u8]>>,
-    /// The verified indexes; `None` where a lock names the packages.
-    pub acquired: Option<Acquired>,
+    /// Where the packages were found; `None` where a lock names them. The indexes are gone by then: what runs scripts is
+    /// forked many times, and best small.
+    pub sources: Option<Vec<LockedSource>>,
 }
 
 impl Resolved {
@@ -121,7 +122,7 @@ impl Resolved {
     /// from one.
     #[must_use]
     pub fn lock(&self, request: &Request, epoch: Timestamp, steps: &[LockedStep]) -> Option<Lock> {
-        let acquired = self.acquired.as_ref()?;
+        let sources = self.sources.clone()?;
         let packages = self.packages.iter().map(|chosen| LockedPackage {
             name: chosen.name.clone(),
             version: chosen.version.clone(),
@@ -132,7 +133,7 @@ impl Resolved {
             digest: chosen.wanted.sha256,
             role: chosen.role,
         });
-        let mut lock = Lock::new(request, acquired, epoch.seconds, steps.to_vec(), packages.collect());
+        let mut lock = Lock::new(request, &self.plan, sources, epoch.seconds, steps.to_vec(), packages.collect());
         lock.unpacked_first.clone_from(&self.debootstrap.required);
         Some(lock)
     }
@@ -148,7 +149,8 @@ pub fn resolve(request: &Request, context: &Context<'_>, observer: &dyn Observer
     let acquired = acquire::open(request, &context)?;
     let Choice { packages, debootstrap, stanzas } = choose(request, &acquired)?;
     tell(&packages, observer);
-    Ok(Resolved { plan: acquired.plan.clone(), packages, debootstrap, stanzas, acquired: Some(acquired) })
+    let sources = Some(acquired.sources.iter().map(LockedSource::of).collect());
+    Ok(Resolved { plan: acquired.plan, packages, debootstrap, stanzas, sources })
 }
 
 /// Takes the packages that a lock names; no archive is asked for an index, and no solver runs.
@@ -184,7 +186,7 @@ pub fn resolve_locked(
         .collect();
     tell(&packages, observer);
     let debootstrap = Names { required: lock.unpacked_first.clone(), base: Vec::new() };
-    Ok(Resolved { plan, packages, debootstrap, stanzas: Vec::new(), acquired: None })
+    Ok(Resolved { plan, packages, debootstrap, stanzas: Vec::new(), sources: None })
 }
 
 fn tell(packages: &[Chosen], observer: &dyn Observer) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bedplate_bootstrap::acquire::{
     self, AcquireError, Acquired, Context, Event, FirstFailure, Host, Kind, Notice, Observer, Quiet, Stage, Wanted,
 };
-use bedplate_bootstrap::lock::{Lock, LockedPackage, LockedRole};
+use bedplate_bootstrap::lock::{Lock, LockedPackage, LockedRole, LockedSource};
 use bedplate_bootstrap::request::{Mirror, Request};
 use bedplate_fetch::{Fetcher, Limits, Options};
 use bedplate_packages::deb::index::PackagesIndex;
@@ -79,6 +79,10 @@ impl Bench {
         let wanted = wanted(&acquired, names)?;
         Ok(acquire::fetch(&wanted, request.downloads, &self.context(now, &Quiet))?.paths)
     }
+}
+
+fn locked_sources(acquired: &Acquired) -> Vec<LockedSource> {
+    acquired.sources.iter().map(LockedSource::of).collect()
 }
 
 fn wanted(acquired: &Acquired, names: &[&str]) -> Result<Vec<Wanted>, AcquireError> {
@@ -441,7 +445,7 @@ fn an_unsigned_archive_is_taken_where_asked_and_recorded() {
     let signed: Vec<bool> = acquired.sources.iter().map(|source| source.release.signer.is_some()).collect();
     assert_eq!(signed, [false, false, true]);
     assert!(record.has("is not signed: taken without verification, as asked"));
-    let lock = Lock::new(&request, &acquired, 0, vec![], vec![]);
+    let lock = Lock::new(&request, &acquired.plan, locked_sources(&acquired), 0, vec![], vec![]);
     assert_eq!(lock.sources[0].signer, None);
 }
 
@@ -538,7 +542,7 @@ fn a_lock_needs_neither_index_nor_the_same_mirror() {
             }
         }
     }
-    let text = Lock::new(&request, &acquired, 5, vec![], packages).to_toml();
+    let text = Lock::new(&request, &acquired.plan, locked_sources(&acquired), 5, vec![], packages).to_toml();
     assert!(!text.contains("127.0.0.1"), "{text}");
 
     let lock = Lock::parse(&text).unwrap();

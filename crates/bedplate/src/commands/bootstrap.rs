@@ -251,7 +251,7 @@ const MAX_JOBS: usize = 8;
 /// Prints the names of the packages: with debootstrap's rules in its order, on one line as it does.
 fn print_debs(request: &Request, resolved: &Resolved) -> Result<u8, Failure> {
     let names: Vec<&str> = match request.resolver {
-        Resolver::Debootstrap if resolved.acquired.is_some() => resolved.debootstrap.iter().collect(),
+        Resolver::Debootstrap if resolved.sources.is_some() => resolved.debootstrap.iter().collect(),
         _ => resolved.packages.iter().map(|package| package.name.as_str()).collect(),
     };
     writeln!(io::stdout(), "{}", names.join(" "))?;

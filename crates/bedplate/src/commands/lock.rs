@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use bedplate_bootstrap::acquire::{Context as AcquireContext, Host, Quiet, open};
-use bedplate_bootstrap::lock::{Lock, from_host};
+use bedplate_bootstrap::lock::{Lock, LockedSource, from_host};
 use bedplate_bootstrap::request::{Mirror, Request, Variant};
 
 use crate::context::Context;
@@ -90,7 +90,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     // No package is fetched to look for the newest time in it: the archive's own is as good, and stands in the lock.
     let newest = acquired.sources.iter().map(|source| source.release.date).max().unwrap_or_default();
     let epoch = context.source_date_epoch.unwrap_or(newest);
-    let text = Lock::new(&request, &acquired, epoch, Vec::new(), found.packages).to_toml();
+    let sources = acquired.sources.iter().map(LockedSource::of).collect();
+    let text = Lock::new(&request, &acquired.plan, sources, epoch, Vec::new(), found.packages).to_toml();
     match &args.output {
         Some(path) => crate::output::to_file(path, |out| Ok(out.write_all(text.as_bytes())?))
             .map_err(|failure| failure.context(format!("cannot write the lock file {path:?}")))?,
