@@ -5,11 +5,12 @@
 use crate::kit::sandbox;
 use bedplate_archive::Index;
 use bedplate_archive::index::Indexed;
+use bedplate_testkit::debian::host;
 use bedplate_testkit::{Sandbox, needs, oracle, privilege};
 use bedplate_tree::{EntryKind, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// What both sides may differ in; at most [`MAX_DIFFERENCES`] lines.
@@ -19,22 +20,7 @@ const MAX_DIFFERENCES: usize = 40;
 
 /// The archive that this machine's own packages come from; `None` where it is not Debian 12's.
 pub(crate) fn mirror() -> Option<String> {
-    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
-    let folder = std::fs::read_dir("/etc/apt/sources.list.d").ok();
-    files.extend(folder.into_iter().flatten().flatten().map(|entry| entry.path()));
-    let mut uri = None;
-    for text in files.iter().filter_map(|path| std::fs::read_to_string(path).ok()) {
-        for line in text.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words[..] {
-                ["URIs:", found, ..] => uri = Some(found.trim_end_matches('/').to_owned()),
-                ["Suites:", ref suites @ ..] if suites.contains(&"bookworm") => return uri,
-                ["deb", found, "bookworm", ..] => return Some(found.trim_end_matches('/').to_owned()),
-                _ => {}
-            }
-        }
-    }
-    None
+    host::mirror("bookworm")
 }
 
 fn run(folder: &Path, arguments: &[&str]) {

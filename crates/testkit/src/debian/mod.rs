@@ -16,6 +16,7 @@ pub mod corners;
 pub mod deb;
 pub mod era;
 pub mod hash;
+pub mod host;
 pub mod sign;
 pub mod world;
 

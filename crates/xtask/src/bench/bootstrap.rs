@@ -1,9 +1,10 @@
 //! Bootstraps of a real suite, from a mirror on the loopback device that everyone asks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use bedplate_testkit::Http;
+use bedplate_testkit::debian::host::mirror;
 
 use super::cases::{Bench, cell};
 use super::measure;
@@ -21,7 +22,7 @@ struct Mirror {
 impl Mirror {
     /// Fetches from the archive that the machine's apt is set to what minbase needs; nothing where there is none.
     fn new(bench: &Bench) -> Result<Option<Self>, Failure> {
-        let Some(archive) = archive() else { return Ok(None) };
+        let Some(archive) = mirror(SUITE) else { return Ok(None) };
         let folder = bench.scratch.join("mirror");
         let lock = bench.scratch.join("bench.lock");
         let (tar, lock_text) = (bench.scratch.join("first.tar"), lock.display().to_string());
@@ -63,25 +64,6 @@ impl Mirror {
 fn make_parent(path: &Path) -> Result<(), Failure> {
     let parent = path.parent().unwrap_or(path);
     std::fs::create_dir_all(parent).map_err(Failure::file("make", parent))
-}
-
-/// The archive of the suite among the machine's package sources.
-fn archive() -> Option<String> {
-    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
-    files.extend(std::fs::read_dir("/etc/apt/sources.list.d").ok()?.flatten().map(|entry| entry.path()));
-    let mut uri = None;
-    for text in files.iter().filter_map(|path| std::fs::read_to_string(path).ok()) {
-        for line in text.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words[..] {
-                ["URIs:", found, ..] => uri = Some(found.trim_end_matches('/').to_owned()),
-                ["Suites:", ref suites @ ..] if suites.contains(&SUITE) => return uri,
-                ["deb", found, SUITE, ..] => return Some(found.trim_end_matches('/').to_owned()),
-                _ => {}
-            }
-        }
-    }
-    None
 }
 
 /// A command and a sync of what it wrote, as one.
