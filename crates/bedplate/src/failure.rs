@@ -10,6 +10,7 @@ use bedplate_bootstrap::keyring::UpdateError;
 use bedplate_bootstrap::lock::LockError;
 use bedplate_bootstrap::{BootstrapError, ChooseError};
 use bedplate_fetch::FetchError;
+use bedplate_image::ReadError;
 use bedplate_store::StoreError;
 use bedplate_store::transfer::TransferError;
 use bedplate_sys::CallError;
@@ -199,6 +200,7 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
         } else if error.downcast_ref::<StoreError>().is_some_and(StoreError::is_input_error)
             || error.downcast_ref::<TransferError>().is_some_and(TransferError::is_input_error)
             || error.downcast_ref::<FetchError>().is_some_and(FetchError::is_input_error)
+            || matches!(error.downcast_ref(), Some(ReadError::TooLarge { .. }))
             || error.is::<bedplate_oci::JsonError>()
             || error.is::<bedplate_archive::tar::TarError>()
             || error.is::<bedplate_packages::deb::dpkg::status::StatusError>()
@@ -321,8 +323,8 @@ mod tests {
             (InstallError::NoDpkg.into(), 1),
             (InstallError::Make { path: "x".into(), source: io::ErrorKind::PermissionDenied.into() }.into(), 69),
             (RootError::Make { path: "x".into(), source: full() }.into(), 69),
-            (FinishError::TooLarge { path: at(), size: 2, limit: 1 }.into(), 65),
-            (FinishError::Bytes { path: at(), source: io::Error::other("EIO") }.into(), 69),
+            (FinishError::from(ReadError::TooLarge { path: at(), size: 2, limit: 1 }).into(), 65),
+            (FinishError::from(ReadError::Bytes { path: at(), source: io::Error::other("EIO") }).into(), 69),
             (AcquireError::TooLarge { what: "x".into(), size: 1, limit: 0 }.into(), 65),
             (BootstrapError::LockedStyle, 1),
             (BootstrapError::Privilege, 69),

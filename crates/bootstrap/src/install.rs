@@ -11,8 +11,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use bedplate_image::ContentSources;
-use bedplate_packages::deb::compose::{ComposeError, ComposeOptions, Composition};
+use bedplate_image::{ContentSources, ReadError, read_file};
+use bedplate_packages::deb::compose::{ALIASED, ComposeError, ComposeOptions, Composition, MergeError, link_usr};
 use bedplate_packages::deb::dpkg::configure::TriggerLoop;
 use bedplate_packages::deb::dpkg::diversions::Diversions;
 use bedplate_packages::deb::dpkg::statoverride::StatOverrides;
@@ -21,18 +21,17 @@ use bedplate_packages::deb::payload::Payload;
 use bedplate_packages::deb::solve::order::Wave;
 use bedplate_store::Lease;
 use bedplate_tree::accounts::Accounts;
-use bedplate_tree::{Entry, EntryKind, Metadata, PathError, Timestamp, Tree, TreeError, TreePath};
+use bedplate_tree::{Entry, EntryKind, PathError, Timestamp, Tree, TreeError, TreePath};
 use thiserror::Error;
 
 use crate::maintainer_scripts::{MaintainerScripts, Turn};
 use crate::native::Scripts;
-use crate::read::{ReadError, read_file};
 use crate::root::Ground;
 use crate::root_error::RootError;
 use crate::scripts::ScriptError;
 
-/// Directories of the root that are links into `/usr` where it is merged.
-const ALIASED: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"];
+/// The largest file of a root that is read whole, in bytes: a `status` of 3,000 packages has 4 MiB.
+pub(crate) const LARGEST: u64 = 256 << 20;
 
 /// Packages cannot be installed.
 #[derive(Debug, Error)]
@@ -62,6 +61,9 @@ pub enum InstallError {
         #[source]
         source: PathError,
     },
+    /// The links of a merged `/usr` have no place in the root.
+    #[error("cannot merge /usr")]
+    Merge(#[from] MergeError),
     /// A file of the root cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -171,7 +173,8 @@ pub(crate) fn install(
                 composition.set_overrides(&overrides(ground.tree(), contents)?)?;
                 let records = unpack(&mut composition, &packages)?;
                 let tree = ground.tree();
-                let mut read = |path: &TreePath| -> Result<_, InstallError> { Ok(read_file(tree, contents, path)?) };
+                let mut read =
+                    |path: &TreePath| -> Result<_, InstallError> { Ok(read_file(tree, contents, path, LARGEST)?) };
                 dpkg::add_unpacked(&mut read, &records.of(&composition), &database_options(options))?
             }
         };
@@ -236,7 +239,7 @@ fn alias(tree: &mut Tree, payloads: &[Payload], options: &Options) -> Result<(),
         for entry in payload.index().entries() {
             let mut components = entry.path.components();
             let (Some(first), rest) = (components.next(), components.next()) else { continue };
-            let Some(name) = ALIASED.into_iter().find(|name| name.as_bytes() == first) else { continue };
+            let Some(name) = ALIASED.iter().find(|name| name.as_bytes() == first) else { continue };
             let is_link = matches!(
                 &entry.indexed,
                 bedplate_archive::index::Indexed::Entry(found) if matches!(found.kind, EntryKind::Symlink(_))
@@ -245,44 +248,29 @@ fn alias(tree: &mut Tree, payloads: &[Payload], options: &Options) -> Result<(),
                 // base-files of trixie and later: the links are its own.
                 return Ok(());
             }
-            needed.insert(name);
+            needed.insert(*name);
         }
     }
-    for name in needed {
-        let directory = Metadata::implied_directory(options.epoch);
-        let below = format!("usr/{name}");
-        for made in ["usr", &below] {
-            let at = path(made)?;
-            if tree.lookup(&at).is_none() {
-                put(tree, &at, Entry::directory(directory.clone()))?;
-            }
-        }
-        let link = Metadata { mode: 0o777, ..directory };
-        let target = below.into_bytes().into_boxed_slice();
-        put(tree, &path(name)?, Entry { kind: EntryKind::Symlink(target), metadata: link })?;
-    }
-    Ok(())
-}
-
-fn put(tree: &mut Tree, at: &TreePath, entry: Entry) -> Result<(), InstallError> {
-    tree.put(at, entry).map(drop).map_err(|source| InstallError::Put { path: at.to_string(), source })
+    let needed: Vec<&str> = needed.into_iter().collect();
+    Ok(link_usr(tree, &needed, options.epoch)?)
 }
 
 fn diversions(tree: &Tree, contents: &ContentSources<'_>) -> Result<Diversions, InstallError> {
-    match read_file(tree, contents, &path("var/lib/dpkg/diversions")?)? {
+    match read_file(tree, contents, &path("var/lib/dpkg/diversions")?, LARGEST)? {
         Some(text) => Diversions::parse(&text).map_err(InstallError::Diversions),
         None => Ok(Diversions::default()),
     }
 }
 
 fn overrides(tree: &Tree, contents: &ContentSources<'_>) -> Result<StatOverrides, InstallError> {
-    match read_file(tree, contents, &path("var/lib/dpkg/statoverride")?)? {
+    match read_file(tree, contents, &path("var/lib/dpkg/statoverride")?, LARGEST)? {
         Some(text) => StatOverrides::parse(&text).map_err(InstallError::StatOverrides),
         None => Ok(StatOverrides::default()),
     }
 }
 
 fn accounts(tree: &Tree, contents: &ContentSources<'_>) -> Result<Accounts, InstallError> {
-    let text = |name| -> Result<_, InstallError> { Ok(read_file(tree, contents, &path(name)?)?.unwrap_or_default()) };
+    let text =
+        |name| -> Result<_, InstallError> { Ok(read_file(tree, contents, &path(name)?, LARGEST)?.unwrap_or_default()) };
     Ok(Accounts::parse(&text("etc/passwd")?, &text("etc/group")?))
 }

@@ -1,5 +1,7 @@
 //! Whose matter a failed bootstrap is.
 
+use bedplate_image::ReadError;
+
 use crate::acquire::Kind;
 use crate::choose::ChooseError;
 use crate::finish::FinishError;
@@ -20,7 +22,7 @@ impl BootstrapError {
             Self::Payload(PayloadError::Package { .. }) => Kind::Input,
             Self::Payload(_) | Self::Root(_) | Self::Privilege => Kind::Environment,
             Self::Install(error) => of_install(error),
-            Self::Finish(FinishError::Tree { .. } | FinishError::TooLarge { .. }) => Kind::Input,
+            Self::Finish(FinishError::Tree { .. } | FinishError::Read(ReadError::TooLarge { .. })) => Kind::Input,
             Self::Finish(_) => Kind::Environment,
             Self::Lock(error) => error.kind(),
         }

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use bedplate_image::ContentSources;
+use bedplate_image::{ContentSources, read_file};
 use bedplate_packages::deb::dpkg::configure::{Configuring, Triggered};
 use bedplate_packages::deb::payload::Payload;
 use bedplate_packages::deb::version::DebVersionBuf;
@@ -18,9 +18,8 @@ use bedplate_store::Lease;
 use bedplate_sys::CallError;
 use bedplate_sys::rooted::{Handle, Resolve};
 
-use crate::install::{InstallError, Options, Step, path};
+use crate::install::{InstallError, LARGEST, Options, Step, path};
 use crate::native::{self, Scripts};
-use crate::read::{LARGEST, read_file};
 use crate::root::Ground;
 use crate::sandbox;
 use crate::scripts::{Runner, ScriptError};
@@ -81,7 +80,7 @@ impl<'a> MaintainerScripts<'a> {
         }
         let config = sandbox::config(self.lease, ground.tree(), mounts, None)?;
         let has_awk = ground.tree().lookup(&path("usr/bin/awk")?).is_some();
-        let status = read_file(ground.tree(), contents, &path("var/lib/dpkg/status")?)?.unwrap_or_default();
+        let status = read_file(ground.tree(), contents, &path("var/lib/dpkg/status")?, LARGEST)?.unwrap_or_default();
         let mut account = Configuring::new(&status, turn.there.iter().copied())?;
         ground.work(&config, contents, |session: &mut Session| -> Result<(), InstallError> {
             let mut runner = Runner::new(session, self.environment.clone(), log);

@@ -2,9 +2,9 @@
 
 use bedplate_dockerfile::{ExpandError, ParseError, Position};
 use bedplate_fetch::FetchError;
-use bedplate_image::ContentError;
 use bedplate_image::instruction::InstructionError;
 use bedplate_image::layer::LayerError;
+use bedplate_image::{ContentError, ReadError};
 use bedplate_store::StoreError;
 use bedplate_tree::{PathError, TreeError, TreePath};
 use thiserror::Error;
@@ -199,6 +199,9 @@ pub enum StepError {
         #[source]
         source: ContentError,
     },
+    /// A file of the image cannot be read whole.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// `--checksum` is malformed.
     #[error("--checksum={text}: expected sha256:<64 hexadecimal digits>")]
     Checksum {

@@ -1,8 +1,6 @@
 //! `--chown`: numbers, or names of the image's own users and groups.
 
-use std::io::Read as _;
-
-use bedplate_image::{ContentSources, Contents as _};
+use bedplate_image::{ContentSources, read_content};
 use bedplate_tree::accounts::{self, User};
 use bedplate_tree::{Tree, TreePath};
 
@@ -65,16 +63,10 @@ fn group_named(group: &[u8], name: &str) -> Option<u32> {
 /// Reads a file of a tree, symbolic links followed; `None` where there is no such file.
 pub(crate) fn read(tree: &Tree, contents: &ContentSources<'_>, path: &str) -> Result<Option<Vec<u8>>, StepError> {
     let place = TreePath::parse(path.as_bytes()).map_err(|source| StepError::Path { path: path.to_owned(), source })?;
-    let Ok((_, Some(id))) = tree.resolve(&place, true) else { return Ok(None) };
+    // A link in circles is no file.
+    let Ok((place, Some(id))) = tree.resolve(&place, true) else { return Ok(None) };
     let Some(content) = tree.inode(id).entry.content() else { return Ok(None) };
-    let failed = |source| StepError::Content { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let reader = contents.open(content).map_err(failed)?;
-    reader
-        .take(MAX_ACCOUNTS)
-        .read_to_end(&mut bytes)
-        .map_err(|source| StepError::Scratch { what: path.to_owned(), source })?;
-    Ok(Some(bytes))
+    Ok(Some(read_content(contents, &place, content, MAX_ACCOUNTS)?))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 //! | [`disk`] | what these three share |
 //! | [`image`] | an image's documents, history and tree |
 //! | [`elf`] | what a program file is, and the platform of a tree |
+//! | [`read`] | small files of a root, read whole |
 //! | [`command`] | whether an image can run what it says it runs |
 //! | [`hazards`] | secrets and identities that should not be in an image |
 //! | [`config_edit`] | changes of an image's config |
@@ -43,6 +44,7 @@ pub mod instruction;
 pub mod layer;
 pub mod overlay;
 mod owner_mark;
+pub mod read;
 pub mod scan;
 pub mod unpack;
 pub mod upper;
@@ -55,6 +57,7 @@ pub use gnu_tar::write_gnu_tar;
 pub use image::{Image, ImageError, tree_of};
 pub use layer::{LayerError, WrittenLayer, write_layer, write_tree};
 pub use overlay::Marks;
+pub use read::{ReadError, read_content, read_file};
 pub use scan::{Choice, ScanOptions, scan};
 pub use unpack::{Owners, UnpackError, UnpackOptions, UnpackReport, unpack_delta, unpack_parted, unpack_tree};
 pub use upper::{prepare_upper, read_upper};

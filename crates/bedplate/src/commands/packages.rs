@@ -1,8 +1,6 @@
 //! `bedplate packages`: the packages of an image or container, read from its own database; nothing in it runs.
 
-use std::io::Read as _;
-
-use bedplate_image::Contents as _;
+use bedplate_image::read_content;
 use bedplate_packages::deb::dpkg::status::{self, PackageState, Stanza};
 use bedplate_packages::deb::package::Package;
 use bedplate_tree::{EntryKind, InodeId, Tree, TreePath};
@@ -207,13 +205,6 @@ impl Database<'_> {
     /// The bytes of a regular file; nothing for anything else.
     fn read(&self, path: &TreePath, id: InodeId) -> Result<Option<Vec<u8>>, Failure> {
         let EntryKind::File(content) = &self.tree().inode(id).entry.kind else { return Ok(None) };
-        if content.size() > MAX_FILE {
-            let message = format!("{path} has {} bytes, expected at most {MAX_FILE}", content.size());
-            return Err(Failure::new(Kind::Input, message));
-        }
-        let mut bytes = Vec::new();
-        let mut reader = self.rootfs.contents.open(content)?;
-        reader.read_to_end(&mut bytes).map_err(|error| Failure::from(error).context(format!("cannot read {path}")))?;
-        Ok(Some(bytes))
+        Ok(Some(read_content(&self.rootfs.contents, path, content, MAX_FILE)?))
     }
 }

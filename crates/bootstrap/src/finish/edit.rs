@@ -1,8 +1,6 @@
 //! Edits of a tree as a file system would see them: links on the way are followed, directories take the time of a change.
 
-use std::io::Read;
-
-use bedplate_image::Contents;
+use bedplate_image::{Contents, read_content};
 use bedplate_tree::{Content, Entry, EntryKind, Inode, InodeId, Metadata, Timestamp, Tree, TreePath};
 
 use super::{Done, FinishError, Note};
@@ -68,15 +66,7 @@ impl<'a> Editor<'a> {
     }
 
     pub(super) fn bytes(&self, path: &TreePath, content: &Content) -> Result<Vec<u8>, FinishError> {
-        let size = content.size();
-        if size > MAX_EDITED {
-            return Err(FinishError::TooLarge { path: path.clone(), size, limit: MAX_EDITED });
-        }
-        let failed = |source| FinishError::Read { path: path.clone(), source };
-        let mut reader = self.contents.open(content).map_err(failed)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        reader.read_to_end(&mut bytes).map_err(|source| FinishError::Bytes { path: path.clone(), source })?;
-        Ok(bytes)
+        Ok(read_content(self.contents, path, content, MAX_EDITED)?)
     }
 
     /// Tells whether bytes already stand in a regular file.
@@ -238,7 +228,8 @@ pub(super) fn own_path(path: &str) -> TreePath {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use bedplate_image::ContentSources;
+    use bedplate_image::{ContentSources, ReadError};
+    use std::io::Read as _;
 
     pub(crate) const EPOCH: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -335,6 +326,6 @@ pub(super) mod tests {
         let contents = ContentSources::new();
         let editor = Editor::new(&mut tree, &contents, EPOCH);
         assert_eq!(editor.read("a").unwrap().unwrap().len() as u64, MAX_EDITED);
-        assert!(matches!(editor.read("b"), Err(FinishError::TooLarge { .. })));
+        assert!(matches!(editor.read("b"), Err(FinishError::Read(ReadError::TooLarge { .. }))));
     }
 }

@@ -23,10 +23,9 @@ mod snippets;
 pub mod sources;
 
 use std::fmt;
-use std::io;
 use std::str::FromStr;
 
-use bedplate_image::{ContentError, Contents};
+use bedplate_image::{Contents, ReadError};
 use bedplate_packages::deb::compose::{PathFilter, matches};
 use bedplate_tree::{Timestamp, Tree, TreeError, TreePath};
 use thiserror::Error;
@@ -213,34 +212,9 @@ pub enum FinishError {
         #[source]
         source: TreeError,
     },
-    /// A file of the root cannot be read.
-    #[error("cannot read \"{path}\" of the root")]
-    Read {
-        /// Which.
-        path: TreePath,
-        /// Why.
-        #[source]
-        source: ContentError,
-    },
-    /// The bytes of a file of the root cannot be read to their end.
-    #[error("cannot read the bytes of \"{path}\" of the root")]
-    Bytes {
-        /// Which.
-        path: TreePath,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file that is edited is larger than any such file is.
-    #[error("\"{path}\" of the root has {size} bytes: one that is edited has at most {limit}")]
-    TooLarge {
-        /// Which.
-        path: TreePath,
-        /// Its size in bytes.
-        size: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
+    /// A file of the root cannot be read, or is larger than one that is edited.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Makes the root of an image of a configured root; returns what was done, in order.

@@ -28,7 +28,7 @@ use bedplate_tree::{Delta, Tree, TreeError, TreePath, diff};
 use thiserror::Error;
 
 pub use filter::{PathFilter, PathRule, matches};
-pub use usr::{MergeError, aliased_directories, link_usr, merge_usr};
+pub use usr::{ALIASED, MergeError, aliased_directories, link_usr, merge_usr};
 
 use super::dpkg::diversions::Diversions;
 use super::dpkg::statoverride::{StatOverride, StatOverrides};

@@ -4,7 +4,7 @@ use bedplate_tree::{Entry, EntryKind, Metadata, Timestamp, Tree, TreeError, Tree
 use thiserror::Error;
 
 /// All that any architecture had: what is merged where it is a directory.
-const ALIASED: &[&str] = &["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];
+pub const ALIASED: &[&str] = &["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];
 
 /// Why directories cannot be merged into `/usr`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
