@@ -1,5 +1,6 @@
 //! Files that a command writes for its user: they appear when they are complete.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -12,6 +13,25 @@ use crate::failure::{Failure, Kind};
 /// Bytes written at once.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
+/// Tells whether a file can be made at `path`, by a temporary one beside it; a device or a pipe is not looked at.
+///
+/// # Errors
+/// As [`to_file`].
+pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        return Ok(());
+    }
+    let (directory, _) = place(path)?;
+    Ok(TempFile::create_in(&directory).map(drop)?)
+}
+
+/// The directory of a path, and the name in it.
+fn place(path: &Path) -> Result<(Handle, &OsStr), Failure> {
+    let name = path.file_name().ok_or_else(|| Failure::new(Kind::User, "it names no file"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((Handle::open(parent)?, name))
+}
+
 /// Writes a file by way of a temporary one beside it; a device or a pipe is written as it is.
 ///
 /// # Errors
@@ -22,9 +42,7 @@ pub(crate) fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<
         write(&mut out)?;
         return Ok(out.flush()?);
     }
-    let name = path.file_name().ok_or_else(|| Failure::new(Kind::User, "it names no file"))?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let directory = Handle::open(parent)?;
+    let (directory, name) = place(path)?;
     let mut file = TempFile::create_in(&directory)?;
     let mut out = BufWriter::with_capacity(BUFFER, file.file_mut());
     write(&mut out)?;

@@ -13,7 +13,7 @@ use bedplate_bootstrap::lock::{Lock, LockedStep};
 use bedplate_bootstrap::native::Scripts;
 use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Request, Resolver, Variant};
-use bedplate_bootstrap::{Observer, Resolved, RootKind, Settings, Workshop, resolve, resolve_locked};
+use bedplate_bootstrap::{Event, Observer, Resolved, RootKind, Settings, Workshop, resolve, resolve_locked};
 use bedplate_oci::Reference;
 use bedplate_store::Image;
 use bedplate_sys::userns::{Privilege, Sources, become_root};
@@ -129,6 +129,9 @@ impl Job {
             Goal::Write(sink) => request.variant != Variant::Extract || sink.owns(),
         };
         let privilege = if needs_root { Some(become_root(&Sources::default())?) } else { None };
+        if let Goal::Write(sink) = goal {
+            sink.check(context)?;
+        }
         let store = context.store()?;
         let lease = store.lease()?;
         let fetcher = context.fetcher()?;
@@ -189,7 +192,13 @@ impl Job {
         let about = sink::about(&resolved, request, &built)?;
         let image = match goal {
             Goal::Write(sink) => {
-                sink.write(&built, &about, &lease, context)?;
+                sink.write(&built, &about, &lease)?;
+                if let (true, Some(Privilege::Range { .. })) = (sink.owns(), &privilege) {
+                    shown.event(Event::Remark(
+                        "files of others than root belong to IDs of your range in /etc/subuid and /etc/subgid: an \
+                         archive holds their numbers as they are in the root",
+                    ));
+                }
                 None
             }
             Goal::Image(names) => {

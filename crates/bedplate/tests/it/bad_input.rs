@@ -437,7 +437,7 @@ fn a_store_that_cannot_be_written() {
 }
 
 /// Words that start a program with mounts of its own; `None` (and a counted skip) where that is not allowed.
-fn private_mounts(test: &str) -> Option<Vec<String>> {
+pub(crate) fn private_mounts(test: &str) -> Option<Vec<String>> {
     let words: &[&str] = if privilege::is_root() {
         &["unshare", "--mount"]
     } else {

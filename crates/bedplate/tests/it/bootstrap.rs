@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 const LATE: u64 = 1_710_000_000;
 
 /// Seconds of a day.
-const DAY: u64 = 86400;
+pub(crate) const DAY: u64 = 86400;
 
 /// The command for an archive, its keyring in a file.
-fn command(sandbox: &Sandbox, suite: &str, mirrors: &[String], keyring: &[u8], more: &[&str]) -> Invocation {
+pub(crate) fn command(sandbox: &Sandbox, suite: &str, mirrors: &[String], keyring: &[u8], more: &[&str]) -> Invocation {
     let keyring = sandbox.write("keyring.gpg", keyring);
     // What the machine's own apt is set to must neither save nor fail a case.
     let mut words = vec!["bootstrap".to_owned(), suite.to_owned(), "--check-valid-until=yes".to_owned()];

@@ -5,6 +5,7 @@ mod bad_input;
 mod bootstrap;
 mod bootstrap_kept;
 mod bootstrap_oracles;
+mod bootstrap_sinks;
 mod build;
 mod copying;
 mod import;

@@ -33,7 +33,7 @@ pub(crate) enum Sink {
     },
     /// A directory, which must be new or empty.
     Directory(PathBuf),
-    /// An OCI image layout.
+    /// An OCI image layout in a directory, which must be new or empty.
     Layout(PathBuf),
 }
 
@@ -71,33 +71,48 @@ impl Sink {
         matches!(self, Self::Directory(_))
     }
 
-    /// Writes the root.
-    pub(super) fn write(
-        &self,
-        built: &Built<'_>,
-        about: &About,
-        lease: &Lease,
-        context: &Context,
-    ) -> Result<(), Failure> {
-        match self {
+    /// Tells before all the work that the root cannot be written there.
+    pub(super) fn check(&self, context: &Context) -> Result<(), Failure> {
+        let checked = match self {
             Self::Stdout if context.stdout_is_terminal => {
-                Err(Failure::new(Kind::User, "cowardly refusing to write a tar to a terminal")
-                    .hint("redirect standard output"))
+                return Err(Failure::new(Kind::User, "cowardly refusing to write a tar to a terminal")
+                    .hint("redirect standard output"));
             }
+            Self::Stdout => return Ok(()),
+            Self::Archive { path, .. } => output::check(path),
+            Self::Directory(path) | Self::Layout(path) => is_new(path).and_then(|new| match new {
+                true => output::check(path),
+                false => Ok(()),
+            }),
+        };
+        checked.map_err(|failure| failure.context(self.cannot()))
+    }
+
+    /// What is said first where it cannot be written.
+    fn cannot(&self) -> String {
+        match self {
+            Self::Stdout => "cannot write to standard output".to_owned(),
+            Self::Archive { path, .. } => format!("cannot write {path:?}"),
+            Self::Directory(path) => format!("cannot fill {path:?}"),
+            Self::Layout(path) => format!("cannot write the image layout {path:?}"),
+        }
+    }
+
+    /// Writes the root. Where that fails, nothing half made stays.
+    pub(super) fn write(&self, built: &Built<'_>, about: &About, lease: &Lease) -> Result<(), Failure> {
+        let written = match self {
             Self::Stdout => {
                 let mut out = BufWriter::with_capacity(output::BUFFER, io::stdout().lock());
-                write_archive(&built.tree, &built.contents, built.style, &mut out)?;
-                Ok(out.flush()?)
+                write_archive(&built.tree, &built.contents, built.style, &mut out)
+                    .map_err(Failure::from)
+                    .and_then(|_| Ok(out.flush()?))
             }
             Self::Archive { path, compression, dockerfile } => archive(path, *compression, built)
-                .and_then(|()| if *dockerfile { write_dockerfile(path, about) } else { Ok(()) })
-                .map_err(|failure| failure.context(format!("cannot write {path:?}"))),
-            Self::Directory(path) => {
-                directory(path, built).map_err(|failure| failure.context(format!("cannot fill {path:?}")))
-            }
-            Self::Layout(path) => layout(path, built, about, lease)
-                .map_err(|failure| failure.context(format!("cannot write the image layout {path:?}"))),
-        }
+                .and_then(|()| if *dockerfile { write_dockerfile(path, about) } else { Ok(()) }),
+            Self::Directory(path) => filled(path, || directory(path, built)),
+            Self::Layout(path) => filled(path, || layout(path, built, about, lease)),
+        };
+        written.map_err(|failure| failure.context(self.cannot()))
     }
 }
 
@@ -123,15 +138,40 @@ fn write_dockerfile(archive: &Path, about: &About) -> Result<(), Failure> {
     output::to_file(&archive.with_file_name("Dockerfile"), |out| Ok(out.write_all(text.as_bytes())?))
 }
 
-fn directory(path: &Path, built: &Built<'_>) -> Result<(), Failure> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if fs::read_dir(path)?.next().is_some() {
-                return Err(Failure::new(Kind::User, "it is not empty").hint("name a new directory"));
-            }
-        }
-        other => other?,
+/// Tells whether a directory is still to be made; one with something in it is an error.
+fn is_new(path: &Path) -> Result<bool, Failure> {
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(false),
+        Ok(false) => Err(Failure::new(Kind::User, "it is not empty").hint("name a new directory")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Fills a new or empty directory; where that fails, it is gone or empty again.
+fn filled(path: &Path, fill: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let new = is_new(path)?;
+    if new {
+        fs::create_dir(path)?;
+    }
+    fill().inspect_err(|_| {
+        // What cannot be removed now is named by nobody but the failure that follows.
+        let _ = if new { fs::remove_dir_all(path) } else { emptied(path) };
+    })
+}
+
+fn emptied(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+fn directory(path: &Path, built: &Built<'_>) -> Result<(), Failure> {
     let handle = Handle::open(path)?;
     let options = UnpackOptions { threads: bedplate_sys::kernel::processors().min(4), ..UnpackOptions::default() };
     let report = unpack_tree(&built.tree, &built.contents, &handle, &options)?;
