@@ -4,7 +4,7 @@ use std::io::Write;
 
 use bedplate_image::layer::LayerError;
 use bedplate_image::{ConfigEditor, Contents, write_gnu_tar, write_tree};
-use bedplate_oci::{Created, History, ImageConfig, Platform, Reference, media_type, to_json};
+use bedplate_oci::{Created, History, ImageConfig, Platform, Reference, annotation, media_type, to_json};
 use bedplate_store::{Image, Lease, StoreError};
 use bedplate_tree::{Timestamp, Tree};
 use thiserror::Error;
@@ -52,12 +52,16 @@ impl About {
     /// What the image says of itself. No version of this program, command line, path or mirror is among it.
     ///
     /// Spec: OCI image-spec v1.1, annotations.md.
+    fn labels(&self) -> Vec<(String, String)> {
+        let title = (annotation::TITLE.to_owned(), format!("{} {}", self.distribution, self.suite));
+        let version = self.version.iter().map(|text| (annotation::VERSION.to_owned(), text.clone()));
+        std::iter::once(title).chain(version).collect()
+    }
+
+    /// The same, with what the config says in a field of its own.
     fn annotations(&self) -> Vec<(String, String)> {
-        let name = |key: &str| format!("org.opencontainers.image.{key}");
-        let created = Created::new(self.created.seconds, 0).to_string();
-        let mut all =
-            vec![(name("title"), format!("{} {}", self.distribution, self.suite)), (name("created"), created)];
-        all.extend(self.version.iter().map(|version| (name("version"), version.clone())));
+        let mut all = self.labels();
+        all.push((annotation::CREATED.to_owned(), Created::new(self.created.seconds, 0).to_string()));
         all
     }
 }
@@ -83,6 +87,7 @@ pub fn store_image(
     let created = Some(Created::new(about.created.seconds, 0));
     editor.config_mut().created = created;
     editor.ensure_path();
+    editor.config_mut().config.labels.extend(about.labels());
     if !about.command.is_empty() {
         editor.config_mut().config.cmd = Some(about.command.clone());
     }

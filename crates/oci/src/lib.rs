@@ -33,6 +33,10 @@ pub mod annotation {
     pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
     /// The manifest digest of the image that this one is built on.
     pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+    /// What the image is, for people.
+    pub const TITLE: &str = "org.opencontainers.image.title";
+    /// The version of what is in the image.
+    pub const VERSION: &str = "org.opencontainers.image.version";
     /// When the image was made.
     pub const CREATED: &str = "org.opencontainers.image.created";
     /// containerd's name for the same as [`REF_NAME`]; `docker load` of an OCI archive reads it.

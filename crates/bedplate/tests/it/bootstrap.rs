@@ -1,10 +1,11 @@
 //! `bootstrap` from generated archives: attacks, ages, and the corners of dpkg.
 
-use crate::kit::{fsck, image_id, sandbox};
+use crate::kit::{fsck, image_id, inspect, sandbox};
 use bedplate_testkit::debian::corners::{self, Corner};
 use bedplate_testkit::debian::{Attack, Deb, Era, Extent, Launched, Listing, Rendered, World};
 use bedplate_testkit::privilege::{self, Privilege};
 use bedplate_testkit::{Http, Invocation, Sandbox, oracle, skip};
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// A time at which the keys of the ages that ended have expired.
@@ -478,4 +479,38 @@ fn the_same_packages_give_the_same_image() {
         assert_eq!(run(sandbox, mirrors, words, shifted), expected, "{words:?} {mirrors:?}");
     }
     fsck(&second);
+}
+
+/// What anybody may read in an image says what it is, and nothing of who made it, when, where or how.
+#[test]
+fn an_image_says_what_it_is_and_nothing_of_its_making() {
+    let shell = Deb::new("bash", "1").file("/bin/bash", 0o755, "#!/bin/sh\n").file("/etc/os-release", 0o644, "ID=x\n");
+    let archives = Era::Bookworm.archives([shell]);
+    let sandbox = sandbox();
+    let http = Http::start();
+    let mirrors = archives.render().serve(&http);
+    let more = ["--variant", "extract", "--include", "bash", "--jobs", "2", "-t", "made"];
+    command(&sandbox, "bookworm", &mirrors, &archives.keyring(), &more).clock(Era::Bookworm.date() + DAY).ok();
+    let image = inspect(&sandbox, "made");
+    let config = &image["Config"];
+    assert_eq!(image["Base"], true);
+    assert_eq!(config["Env"], json!(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]));
+    assert_eq!(config["Cmd"], json!(["bash"]));
+    let labels = json!({"org.opencontainers.image.title": "debian bookworm", "org.opencontainers.image.version": "12"});
+    assert_eq!(config["Labels"], labels);
+    let mut annotations = labels;
+    annotations["org.opencontainers.image.created"] = image["Created"].clone();
+    assert_eq!(image["Annotations"], annotations);
+    let history = sandbox.bedplate(["history", "--no-trunc", "--format", "{{.CreatedBy}}{{.Comment}}", "made"]).ok();
+    assert_eq!(history.text(), "bootstrap debian bookworm (extract)");
+    assert_eq!(sandbox.bedplate(["packages", "--format", "{{.Name}} {{.Version}}", "made"]).ok().text(), "bash 1");
+    // The config and the manifest, and every file of the root.
+    let export = sandbox.path("made.tar");
+    sandbox.bedplate(["save", "-o", export.to_str().unwrap(), "made"]).ok();
+    let bytes = std::fs::read(&export).unwrap();
+    let secrets = [http.url("").trim_start_matches("http://").to_owned(), sandbox.work().display().to_string()];
+    for secret in secrets.iter().map(String::as_str).chain(["--variant", concat!("bedplate ", "bootstrap")]) {
+        let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "{secret:?} is in the image");
+    }
 }
