@@ -327,8 +327,11 @@ impl<'a> Workshop<'a> {
             slim: request.slim,
             paths: finish::paths::filter(&request.paths),
             keep_path_rules: true,
-            // What debootstrap's users look for and edit.
-            sources: (request.resolver == Resolver::Debootstrap).then_some(SourcesForm::OneLine),
+            sources: match request.resolver {
+                Resolver::Apt if plan.suite.deb822_sources => SourcesForm::Deb822,
+                // With debootstrap's resolver it is what its users look for and edit.
+                Resolver::Apt | Resolver::Debootstrap => SourcesForm::OneLine,
+            },
         };
         for note in finish::finish(&mut tree, &contents, &facts, &finishing)? {
             settings.observer.event(Event::Finished(&note));

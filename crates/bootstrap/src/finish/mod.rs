@@ -141,8 +141,8 @@ pub struct Options {
     pub style: Style,
     /// Leaves out documentation, translations and manual pages, as slim images do, and keeps dpkg from bringing them back.
     pub slim: bool,
-    /// How package sources are written; `None` follows the version of apt.
-    pub sources: Option<SourcesForm>,
+    /// How package sources are written, where the style has no form of its own.
+    pub sources: SourcesForm,
     /// More paths to leave out or to keep, as dpkg's `path-exclude` and `path-include`.
     pub paths: PathFilter,
     /// Writes these rules into the image, for its own dpkg.
@@ -150,11 +150,12 @@ pub struct Options {
 }
 
 /// How package sources are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SourcesForm {
     /// `/etc/apt/sources.list`, a line for each suite.
     OneLine,
     /// `/etc/apt/sources.list.d/debian.sources` (or `ubuntu.sources`), a stanza for each archive.
+    #[default]
     Deb822,
 }
 
@@ -246,7 +247,7 @@ pub fn finish(
 fn docker(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
     common(editor, facts)?;
     apt_states::write(editor, facts)?;
-    sources::write(editor, facts, options.sources.unwrap_or_else(|| sources::form(facts)))?;
+    sources::write(editor, facts, options.sources)?;
     unconfigured(editor)?;
     // Both are mounted over in every container. That they are there keeps the mount points out of the next layer; that they
     // are empty keeps out what some host is called and asks.
@@ -264,7 +265,7 @@ fn mkimage_debootstrap(editor: &mut Editor<'_>, facts: &Facts, options: &Options
         editor.empty("var/lib/apt/lists", &["partial"], "indexes are stale soon");
         editor.directory("var/lib/apt/lists/partial", 0o755, "an old apt wants it")?;
     }
-    sources::write(editor, facts, options.sources.unwrap_or(SourcesForm::OneLine))?;
+    sources::write(editor, facts, SourcesForm::OneLine)?;
     unconfigured(editor)?;
     editor.write(
         "etc/resolv.conf",
@@ -279,7 +280,7 @@ fn mkimage_debootstrap(editor: &mut Editor<'_>, facts: &Facts, options: &Options
 
 fn plain(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
     common(editor, facts)?;
-    sources::write(editor, facts, options.sources.unwrap_or_else(|| sources::form(facts)))?;
+    sources::write(editor, facts, options.sources)?;
     left_out(editor, facts, options, 0o755)
 }
 

@@ -9,15 +9,6 @@ use super::{AptSource, Facts, FinishError, SourcesForm};
 const LIST: &str = "etc/apt/sources.list";
 const REASON: &str = "the image asks its own archives";
 
-/// Which form a root's apt gets: deb822 from 2.3 on, as official images do. Older ones read it since 1.1, but their
-/// documentation and every script around them speak of `sources.list`.
-pub(super) fn form(facts: &Facts) -> SourcesForm {
-    match facts.at_least("apt", "2.3~") {
-        Some(false) => SourcesForm::OneLine,
-        Some(true) | None => SourcesForm::Deb822,
-    }
-}
-
 /// Writes the sources and removes the other form; nothing happens where there are none or the root has no `/etc/apt`.
 pub(super) fn write(editor: &mut Editor<'_>, facts: &Facts, form: SourcesForm) -> Result<(), FinishError> {
     if facts.sources.is_empty() || !editor.is_directory("etc/apt") {
@@ -158,22 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn the_version_of_apt_chooses_the_form_and_the_other_goes() {
+    fn one_form_is_written_and_the_other_goes() {
         let cases = [
-            (Some("3.0.3"), "etc/apt/sources.list.d/debian.sources="),
-            (Some("2.3.0"), "etc/apt/sources.list.d/debian.sources="),
-            (Some("2.2.4"), "etc/apt/sources.list="),
-            (None, "etc/apt/sources.list.d/debian.sources="),
+            (SourcesForm::OneLine, "etc/apt/sources.list="),
+            (SourcesForm::Deb822, "etc/apt/sources.list.d/debian.sources="),
         ];
-        for (apt, expected) in cases {
-            let packages: Vec<(&str, &str)> = apt.iter().map(|&version| ("apt", version)).collect();
-            let facts = Facts { sources: trixie(), ..facts(&packages) };
+        for (form, expected) in cases {
+            let facts = Facts { sources: trixie(), ..facts(&[]) };
             let mut tree = root(&["etc/apt/sources.list=old", "etc/apt/sources.list.d/debian.sources=old"]);
             let contents = bedplate_image::ContentSources::new();
-            write(&mut Editor::new(&mut tree, &contents, EPOCH), &facts, form(&facts)).unwrap();
+            write(&mut Editor::new(&mut tree, &contents, EPOCH), &facts, form).unwrap();
             let lines: Vec<String> = shown(&tree).into_iter().filter(|line| !line.ends_with('/')).collect();
             assert_eq!(lines.len(), 1, "{lines:?}");
-            assert!(lines[0].starts_with(expected), "{apt:?}: {lines:?}");
+            assert!(lines[0].starts_with(expected), "{form:?}: {lines:?}");
         }
     }
 
