@@ -39,7 +39,6 @@ pub use event::{Event, Observer};
 pub use image::{About, ImageError, store_image, write_archive};
 pub use install::{InstallError, Step};
 pub use payloads::PayloadError;
-pub use root::RootKind;
 pub use root_error::RootError;
 pub use scripts::{PATIENCE, ScriptError};
 pub use steps::StepError;

@@ -19,29 +19,15 @@ use bedplate_image::{
     ContentSources, Owners, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_delta, unpack_tree,
 };
 use bedplate_oci::Digest;
-use bedplate_run::{MountPoint, OverlayVia, Root as RunRoot, RuntimeConfig, Session, probe_overlay};
+use bedplate_run::{OverlayVia, Root as RunRoot, RootKind, RuntimeConfig, Session, paths_of};
 use bedplate_store::{Lease, SnapshotGuard, SnapshotOptions};
 use bedplate_sys::rooted::{Handle, Root};
 use bedplate_sys::userns::Privilege;
-use bedplate_tree::{Action, Content, Delta, Entry, EntryKind, Source, Tree, TreePath};
+use bedplate_tree::{Action, Content, Delta, Entry, EntryKind, Source, Tree};
 use sha2::{Digest as _, Sha256};
 
 use crate::regroup::regroup;
 use crate::root_error::RootError;
-
-/// How the root is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RootKind {
-    /// An overlay, or a copy where the machine gives none.
-    #[default]
-    Auto,
-    /// An overlay by the new mount calls.
-    OverlayNewApi,
-    /// An overlay by `mount(2)`.
-    OverlayClassic,
-    /// A copy.
-    Copy,
-}
 
 /// A root that grows wave by wave.
 #[derive(Debug)]
@@ -75,21 +61,7 @@ impl<'a> Ground<'a> {
             skipped: Vec::new(),
             kept: None,
         };
-        ground.via = match kind {
-            RootKind::OverlayNewApi => Some(OverlayVia::NewApi),
-            RootKind::OverlayClassic => Some(OverlayVia::Classic),
-            RootKind::Copy => None,
-            RootKind::Auto => {
-                let probed = probe_overlay(&ground.directory()?, privilege.is_rootless(), OverlayVia::Auto);
-                match probed.map_err(RootError::Run)? {
-                    None => Some(OverlayVia::Auto),
-                    Some(reason) => {
-                        tracing::debug!(reason, "no overlay can be had here; scripts run in a copy");
-                        None
-                    }
-                }
-            }
-        };
+        ground.via = kind.via(&ground.directory()?, privilege.is_rootless()).map_err(RootError::Run)?;
         Ok(ground)
     }
 
@@ -159,7 +131,7 @@ impl<'a> Ground<'a> {
         let root = RunRoot::Overlay { lowers: self.lowers.clone(), upper: upper.clone(), work: workdir, via };
         let mut session = Session::start(&root, config, self.privilege).map_err(RootError::Run)?;
         let done = work(&mut session);
-        let placeholders = placeholders(&session.finish().map_err(RootError::Run)?)?;
+        let placeholders = paths_of(&session.finish().map_err(RootError::Run)?).map_err(RootError::Run)?;
         let done = done?;
         let prepared = Prepared { owners, placeholders: &placeholders, skipped: &self.skipped, parted: false };
         let found = read_upper(Root::from_handle(open(&upper)?), &self.tree, contents, self.options.marks, &prepared)
@@ -185,7 +157,7 @@ impl<'a> Ground<'a> {
         let root = RunRoot::Directory { path: path.clone() };
         let mut session = Session::start(&root, config, self.privilege).map_err(RootError::Run)?;
         let done = work(&mut session);
-        let placeholders = placeholders(&session.finish().map_err(RootError::Run)?)?;
+        let placeholders = paths_of(&session.finish().map_err(RootError::Run)?).map_err(RootError::Run)?;
         let done = done?;
         let prepared = Prepared { owners, placeholders: &placeholders, skipped: &report.skipped, parted: false };
         let found = compare(Root::from_handle(open(&path)?), &self.tree, &recorded, contents, &prepared)
@@ -207,14 +179,6 @@ impl<'a> Ground<'a> {
 
 fn open(path: &std::path::Path) -> Result<Handle, RootError> {
     Handle::open(path).map_err(|source| RootError::Open { path: path.to_owned(), source })
-}
-
-fn placeholders(mount_points: &[MountPoint]) -> Result<Vec<TreePath>, RootError> {
-    let parse = |point: &MountPoint| {
-        TreePath::parse(point.path.as_bytes())
-            .map_err(|source| RootError::MountPoint { path: point.path.clone(), source })
-    };
-    mount_points.iter().map(parse).collect()
 }
 
 /// What the directory of a change is known by: every name, attribute and place of bytes in it. `None` where bytes lie in

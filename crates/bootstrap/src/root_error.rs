@@ -8,7 +8,7 @@ use bedplate_image::disk::ScanError;
 use bedplate_run::RunError;
 use bedplate_store::StoreError;
 use bedplate_sys::CallError;
-use bedplate_tree::{ApplyError, PathError};
+use bedplate_tree::ApplyError;
 use thiserror::Error;
 
 /// The root in which scripts run cannot be made or read.
@@ -47,14 +47,5 @@ pub enum RootError {
         /// Why.
         #[source]
         source: CallError,
-    },
-    /// A mount point has a path that cannot be.
-    #[error("mount point {path:?}")]
-    MountPoint {
-        /// The path.
-        path: String,
-        /// Why.
-        #[source]
-        source: PathError,
     },
 }

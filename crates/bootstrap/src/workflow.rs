@@ -7,6 +7,7 @@ use bedplate_oci::Digest;
 use bedplate_packages::deb::crude::Names;
 use bedplate_packages::deb::package::PackageError;
 use bedplate_packages::deb::payload::Payload;
+use bedplate_run::RootKind;
 use bedplate_store::Lease;
 use bedplate_sys::userns::Privilege;
 use bedplate_tree::{Delta, Timestamp, Tree};
@@ -23,7 +24,7 @@ use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole,
 use crate::native::Scripts;
 use crate::payloads::{PayloadError, Payloads};
 use crate::request::{Request, Resolver, Variant};
-use crate::root::{Ground, RootKind};
+use crate::root::Ground;
 use crate::root_error::RootError;
 use crate::steps::{StepError, Steps};
 

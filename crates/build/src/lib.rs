@@ -58,5 +58,5 @@ pub use context::{BuildContext, ContextError, MAX_CONTEXT_FILE};
 pub use error::{BuildError, Step, StepError};
 pub use executor::{Built, build};
 pub use request::{Event, Observer, Remark, Request};
-pub use runtime::{RootKind, Runtime, RuntimeError};
+pub use runtime::{Runtime, RuntimeError};
 pub use step_run::{CommandFailure, RunMount, RunOutcome, RunStep, Runner};

@@ -30,14 +30,14 @@ use bedplate_image::{
     ContentSources, Owners, UnpackError, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_parted,
 };
 use bedplate_run::{
-    Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RunError, RuntimeConfig, Stream, Streams, probe_overlay,
-    run,
+    Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RootKind, RunError, RuntimeConfig, Stream, Streams,
+    paths_of, run,
 };
 use bedplate_store::{Lease, SnapshotOptions, StoreError};
 use bedplate_sys::CallError;
 use bedplate_sys::rooted::{Handle, Root};
 use bedplate_sys::userns::{Privilege, Sources, UsernsError, become_root};
-use bedplate_tree::{Difference, PathError, Tree, TreePath};
+use bedplate_tree::{Difference, Tree};
 use thiserror::Error;
 
 use crate::request::{Event, Observer};
@@ -52,20 +52,6 @@ const HOSTNAME: &str = "build";
 
 /// The hosts file that a step sees.
 const HOSTS: &str = "127.0.0.1\tlocalhost build\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-
-/// How the root of a step is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RootKind {
-    /// An overlay, or a copy where the machine gives none.
-    #[default]
-    Auto,
-    /// An overlay by the new mount calls.
-    OverlayNewApi,
-    /// An overlay by `mount(2)`.
-    OverlayClassic,
-    /// A copy.
-    Copy,
-}
 
 /// A step could not be run.
 #[derive(Debug, Error)]
@@ -101,15 +87,6 @@ pub enum RuntimeError {
     /// What the process changed cannot be read.
     #[error("cannot read what the process changed")]
     Changes(#[source] ScanError),
-    /// A mount point has a path that cannot be.
-    #[error("mount point {path:?}")]
-    MountPoint {
-        /// The path.
-        path: String,
-        /// Why.
-        #[source]
-        source: PathError,
-    },
     /// The container cannot be run.
     #[error("cannot run the container")]
     Run(#[source] RunError),
@@ -123,8 +100,8 @@ pub struct Runtime<'a> {
     kind: RootKind,
     resolv_conf: Option<String>,
     privilege: Option<Privilege>,
-    /// Whether overlays work here, once that was asked.
-    overlay: Option<bool>,
+    /// Which overlay is used, `None` for a copy, once that was asked.
+    via: Option<Option<OverlayVia>>,
     /// Whether the user was told what becomes of owners.
     warned: bool,
 }
@@ -133,7 +110,7 @@ impl<'a> Runtime<'a> {
     /// A runtime whose directories lie in the lease's folder; `resolv_conf` is what steps with a network see.
     #[must_use]
     pub fn new(lease: &'a Lease, sources: Sources, kind: RootKind, resolv_conf: Option<String>) -> Self {
-        Self { lease, sources, kind, resolv_conf, privilege: None, overlay: None, warned: false }
+        Self { lease, sources, kind, resolv_conf, privilege: None, via: None, warned: false }
     }
 
     fn privilege(&mut self) -> Result<Privilege, RuntimeError> {
@@ -146,26 +123,11 @@ impl<'a> Runtime<'a> {
 
     /// Which overlay is to be used; `None` for a copy.
     fn via(&mut self, privilege: &Privilege) -> Result<Option<OverlayVia>, RuntimeError> {
-        match self.kind {
-            RootKind::OverlayNewApi => return Ok(Some(OverlayVia::NewApi)),
-            RootKind::OverlayClassic => return Ok(Some(OverlayVia::Classic)),
-            RootKind::Copy => return Ok(None),
-            RootKind::Auto => {}
+        if let Some(via) = self.via {
+            return Ok(via);
         }
-        let works = match self.overlay {
-            Some(works) => works,
-            None => {
-                let dir = self.directory()?;
-                let refused =
-                    probe_overlay(&dir, privilege.is_rootless(), OverlayVia::Auto).map_err(RuntimeError::Run)?;
-                if let Some(reason) = &refused {
-                    tracing::debug!(reason, "no overlay can be had here; steps run in a copy");
-                }
-                refused.is_none()
-            }
-        };
-        self.overlay = Some(works);
-        Ok(works.then_some(OverlayVia::Auto))
+        let via = self.kind.via(&self.directory()?, privilege.is_rootless()).map_err(RuntimeError::Run)?;
+        Ok(*self.via.insert(via))
     }
 
     fn directory(&self) -> Result<PathBuf, RuntimeError> {
@@ -221,7 +183,7 @@ impl<'a> Runtime<'a> {
         if status != 0 {
             return Ok(Err(status));
         }
-        let placeholders = placeholders(&mount_points)?;
+        let placeholders = paths_of(&mount_points).map_err(RuntimeError::Run)?;
         let prepared = Prepared { owners, placeholders: &placeholders, skipped: snapshot.skipped(), parted: false };
         let upper = Root::from_handle(open(&upper)?);
         let found = read_upper(upper, step.tree, contents, options.marks, &prepared).map_err(RuntimeError::Changes)?;
@@ -263,7 +225,7 @@ impl<'a> Runtime<'a> {
         if status != 0 {
             return Ok(Err(status));
         }
-        let placeholders = placeholders(&mount_points)?;
+        let placeholders = paths_of(&mount_points).map_err(RuntimeError::Run)?;
         let prepared = Prepared { owners, placeholders: &placeholders, skipped: &report.skipped, parted: true };
         let root = Root::from_handle(open(&path)?);
         let found = compare(root, step.tree, &recorded, contents, &prepared).map_err(RuntimeError::Changes)?;
@@ -286,14 +248,6 @@ fn carry_out(
     let streams = Streams { input: false, capture: Some(&mut sink), proxy_signals: true };
     let outcome = run(root, config, privilege, streams).map_err(RuntimeError::Run)?;
     Ok((outcome.status.code(), outcome.mount_points, outcome.warnings))
-}
-
-fn placeholders(mount_points: &[MountPoint]) -> Result<Vec<TreePath>, RuntimeError> {
-    let parse = |point: &MountPoint| {
-        TreePath::parse(point.path.as_bytes())
-            .map_err(|source| RuntimeError::MountPoint { path: point.path.clone(), source })
-    };
-    mount_points.iter().map(parse).collect()
 }
 
 fn outcome(found: Difference, warnings: Vec<String>) -> RunOutcome {

@@ -2,6 +2,7 @@
 
 use bedplate_sys::CallError;
 use bedplate_sys::signals;
+use bedplate_tree::PathError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -49,6 +50,15 @@ pub enum RunError {
         /// Why.
         #[source]
         source: ProfileError,
+    },
+    /// A mount point has a path that cannot be.
+    #[error("mount point {path:?}")]
+    MountPoint {
+        /// The path.
+        path: String,
+        /// Why.
+        #[source]
+        source: PathError,
     },
     /// The configuration asks for what there is not.
     #[error("{message}")]

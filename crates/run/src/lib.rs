@@ -30,5 +30,5 @@ pub mod user;
 pub use config::{Limit, Mount, Network, RuntimeConfig, Seccomp};
 pub use error::{ExitStatus, FAILED, NOT_EXECUTABLE, NOT_FOUND, Report, RunError};
 pub use parent::{Outcome, Sink, Stream, Streams, run};
-pub use root::{MountPoint, OverlayVia, Root, probe_overlay};
+pub use root::{MountPoint, OverlayVia, Root, RootKind, paths_of, probe_overlay};
 pub use session::{Command, Session};

@@ -15,6 +15,7 @@ use bedplate_sys::mount::{self, Attributes, MOST_LOWERS, Overlay};
 use bedplate_sys::process::{Namespaces, spawn};
 use bedplate_sys::rooted::{Handle, Resolve, Root as Rooted};
 use bedplate_sys::{CallError, Errno};
+use bedplate_tree::TreePath;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Report, RunError};
@@ -29,6 +30,42 @@ pub enum OverlayVia {
     NewApi,
     /// `mount(2)` only.
     Classic,
+}
+
+/// How a root for a process is made, where somebody may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RootKind {
+    /// An overlay, or a copy where the machine gives none.
+    #[default]
+    Auto,
+    /// An overlay by the new mount calls.
+    OverlayNewApi,
+    /// An overlay by `mount(2)`.
+    OverlayClassic,
+    /// A copy.
+    Copy,
+}
+
+impl RootKind {
+    /// Which overlay is to be mounted; `None` for a copy. With [`RootKind::Auto`] `dir` is tried out as
+    /// [`probe_overlay`] does it.
+    ///
+    /// # Errors
+    /// As [`probe_overlay`].
+    pub fn via(self, dir: &Path, rootless: bool) -> Result<Option<OverlayVia>, RunError> {
+        match self {
+            Self::OverlayNewApi => Ok(Some(OverlayVia::NewApi)),
+            Self::OverlayClassic => Ok(Some(OverlayVia::Classic)),
+            Self::Copy => Ok(None),
+            Self::Auto => {
+                let refused = probe_overlay(dir, rootless, OverlayVia::Auto)?;
+                if let Some(reason) = &refused {
+                    tracing::debug!(reason, "no overlay can be had here; processes run in a copy");
+                }
+                Ok(refused.is_none().then_some(OverlayVia::Auto))
+            }
+        }
+    }
 }
 
 /// What a container's root is made of.
@@ -212,6 +249,17 @@ pub struct MountPoint {
     pub path: String,
     /// Whether it is a directory.
     pub directory: bool,
+}
+
+/// The paths of mount points in the root.
+///
+/// # Errors
+/// [`RunError::MountPoint`]: one has a path that cannot be.
+pub fn paths_of(mount_points: &[MountPoint]) -> Result<Vec<TreePath>, RunError> {
+    let parse = |MountPoint { path, .. }: &MountPoint| {
+        TreePath::parse(path.as_bytes()).map_err(|source| RunError::MountPoint { path: path.clone(), source })
+    };
+    mount_points.iter().map(parse).collect()
 }
 
 /// The root while it is being furnished.

@@ -5,13 +5,14 @@ use std::io::{self, BufReader, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use bedplate_archive::{Compression, Decoder, Reader};
-use bedplate_build::{BuildContext, BuildError, Event, RootKind, Runtime, build};
+use bedplate_build::{BuildContext, BuildError, Event, Runtime, build};
 use bedplate_dockerfile::ignore::Ignore;
 use bedplate_dockerfile::{Dockerfile, ParseError, Position, excerpt};
 use bedplate_oci::{Platform, Reference};
 use bedplate_store::Lease;
 use bedplate_sys::userns::Sources;
 
+use super::way::Way;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
 
@@ -71,15 +72,6 @@ pub(crate) struct Args {
     context: String,
 }
 
-/// Ways to make a root; a test takes each.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Way {
-    Auto,
-    Overlay,
-    Mount,
-    Copy,
-}
-
 /// Builds, prints the image ID.
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let names = args.tag.iter().map(|name| Reference::parse(name)).collect::<Result<Vec<_>, _>>()?;
@@ -108,15 +100,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         no_cache: args.no_cache,
         fetcher: Some(&fetcher),
     };
-    let kind = match args.root_kind {
-        Way::Auto => RootKind::Auto,
-        Way::Overlay => RootKind::OverlayNewApi,
-        Way::Mount => RootKind::OverlayClassic,
-        Way::Copy => RootKind::Copy,
-    };
     // A machine without this file has no name servers to tell of.
     let resolv_conf = fs::read_to_string("/etc/resolv.conf").ok();
-    let mut runtime = Runtime::new(&lease, Sources::default(), kind, resolv_conf);
+    let mut runtime = Runtime::new(&lease, Sources::default(), args.root_kind.into(), resolv_conf);
     let mut kept = Vec::new();
     let built = {
         let mut observer = |event: Event<'_>| show(context, args.quiet, &mut kept, &event);

@@ -11,7 +11,8 @@ use bedplate_bootstrap::distribution::Pocket;
 use bedplate_bootstrap::finish::Style;
 use bedplate_bootstrap::native::Scripts;
 use bedplate_bootstrap::request::{Mirror, Request, Resolver, Variant};
-use bedplate_bootstrap::{Event, Observer, RootKind, Step};
+use bedplate_bootstrap::{Event, Observer, Step};
+use bedplate_run::RootKind;
 
 use super::bootstrap::{Display, Goal, Job, Sink};
 use crate::context::Context;

@@ -28,6 +28,7 @@ pub(crate) mod save;
 pub(crate) mod system;
 pub(crate) mod tag;
 pub(crate) mod version;
+mod way;
 
 use crate::cli::Command;
 use crate::context::Context;

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use bedplate_bootstrap::RootKind;
 use bedplate_bootstrap::distribution::{Distribution, Pocket};
 use bedplate_bootstrap::finish::Style;
 use bedplate_bootstrap::lock::Lock;
@@ -10,6 +9,7 @@ use bedplate_bootstrap::native::Scripts;
 use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Mirror, PathRule, Request, Resolver, Step, Variant};
 
+use crate::commands::way::Way;
 use crate::failure::{Failure, Kind};
 
 /// Arguments of `bootstrap`.
@@ -198,26 +198,6 @@ impl From<How> for Scripts {
         match how {
             How::Native => Scripts::Native,
             How::Run => Scripts::Run,
-        }
-    }
-}
-
-/// Ways to make a root; a test takes each.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(super) enum Way {
-    Auto,
-    Overlay,
-    Mount,
-    Copy,
-}
-
-impl From<Way> for RootKind {
-    fn from(way: Way) -> Self {
-        match way {
-            Way::Auto => RootKind::Auto,
-            Way::Overlay => RootKind::OverlayNewApi,
-            Way::Mount => RootKind::OverlayClassic,
-            Way::Copy => RootKind::Copy,
         }
     }
 }
