@@ -17,6 +17,9 @@ use crate::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::output;
 
+/// Threads that compress at most: one of xz takes 170 MiB.
+const MAX_ENCODERS: usize = 8;
+
 /// A place for the root.
 #[derive(Debug)]
 pub(crate) enum Sink {
@@ -118,7 +121,8 @@ impl Sink {
 
 fn archive(path: &Path, compression: Compression, built: &Built<'_>) -> Result<(), Failure> {
     output::to_file(path, |out| {
-        let mut encoder = Encoder::new(out, compression, EncodeOptions::default())?;
+        let workers = bedplate_sys::kernel::processors().min(MAX_ENCODERS) as u32;
+        let mut encoder = Encoder::new(out, compression, EncodeOptions { workers, ..EncodeOptions::default() })?;
         write_archive(&built.tree, &built.contents, built.style, &mut encoder)?;
         encoder.finish()?;
         Ok(())
