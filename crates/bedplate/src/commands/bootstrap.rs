@@ -20,7 +20,7 @@ use bedplate_store::Image;
 use bedplate_sys::userns::{Privilege, Sources, become_root};
 use bedplate_tree::Timestamp;
 
-pub(crate) use arguments::Args;
+pub(crate) use arguments::{Args, yes_or_no};
 use show::Shown;
 pub(crate) use sink::Sink;
 

@@ -7,6 +7,7 @@ use bedplate_bootstrap::acquire::{Context as AcquireContext, Host, Quiet, open};
 use bedplate_bootstrap::lock::{Lock, LockedSource, from_host};
 use bedplate_bootstrap::request::{Mirror, Request, Variant};
 
+use super::bootstrap::yes_or_no;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
 
@@ -29,6 +30,12 @@ pub(crate) struct Args {
     /// Ask this archive; may be given more than once, and for one pocket: security=URL
     #[arg(long, value_name = "[POCKET=]URL")]
     mirror: Vec<String>,
+    /// Verify signatures by this keyring and no other; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    keyring: Vec<PathBuf>,
+    /// Refuse indexes past their date, or do not [default: as this host's apt]
+    #[arg(long, value_name = "yes|no", value_parser = yes_or_no)]
+    check_valid_until: Option<bool>,
     /// Write to a file [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -57,6 +64,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let mut request = Request::new(suite);
     request.variant = Variant::Custom;
     request.mirrors = args.mirror.iter().map(|text| Mirror::parse(text)).collect();
+    request.keyrings.clone_from(&args.keyring);
+    request.checks.valid_until = args.check_valid_until;
     let store = context.store()?;
     let fetcher = context.fetcher()?;
     let acquiring = AcquireContext {
