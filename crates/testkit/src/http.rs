@@ -1,5 +1,6 @@
 //! An HTTP server inside the test process.
 
+use crate::Random;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -112,6 +113,7 @@ struct Shared {
     folders: Mutex<Vec<(String, PathBuf)>>,
     requests: AtomicUsize,
     asked: Mutex<Vec<String>>,
+    delays: Mutex<Option<(Random, Duration)>>,
 }
 
 /// A server on a free port of the loopback device; its thread ends with the process.
@@ -171,6 +173,16 @@ impl Http {
         self
     }
 
+    /// Lets every answer wait before its head and before the second half of its body, each time up to `longest`: answers
+    /// to requests made at once come in an order that only `seed` knows.
+    ///
+    /// # Panics
+    /// If a serving thread panicked.
+    pub fn delay(&self, seed: u64, longest: Duration) -> &Http {
+        *self.shared.delays.lock().expect("no thread panics") = Some((Random::new(seed), longest));
+        self
+    }
+
     /// The URL of a path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
@@ -194,6 +206,14 @@ impl Http {
 }
 
 impl Shared {
+    fn wait(&self) {
+        let pause = self.delays.lock().ok().and_then(|mut delays| {
+            let (random, longest) = delays.as_mut()?;
+            Some(longest.mul_f64(random.below(1000) as f64 / 1000.0))
+        });
+        std::thread::sleep(pause.unwrap_or_default());
+    }
+
     fn reply(&self, path: &str) -> Arc<Reply> {
         if let Ok(mut replies) = self.replies.lock() {
             let plain = decoded(path);
@@ -258,6 +278,7 @@ fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     if let Ok(mut asked) = shared.asked.lock() {
         asked.push(path.clone());
     }
+    shared.wait();
     let reply = shared.reply(&path);
     let from = from.filter(|from| reply.ranges && *from < reply.body.len());
     let mut stream = stream;
@@ -279,7 +300,10 @@ fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         return stream.flush();
     }
     let until = reply.hang_after.or(reply.cut_after).unwrap_or(body.len()).min(body.len());
-    stream.write_all(&body[..until])?;
+    stream.write_all(&body[..until / 2])?;
+    stream.flush()?;
+    shared.wait();
+    stream.write_all(&body[until / 2..until])?;
     stream.flush()?;
     if reply.hang_after.is_some() {
         stream.set_read_timeout(Some(HANG))?;

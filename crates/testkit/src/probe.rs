@@ -1,37 +1,54 @@
-//! A small static program that says what it sees from inside a container.
+//! Small programs in C: one that says what it sees from inside a container, and a clock for programs that ask theirs.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Its source: plain C, one file, no library but the compiler's own static libc.
-const SOURCE: &str = include_str!("probe.c");
+/// The probe's source: plain C, one file, no library but the compiler's own static libc.
+const PROBE: &str = include_str!("probe.c");
+
+/// The clock's source.
+const CLOCK: &str = include_str!("clock.c");
 
 /// Compiles the probe once per temporary folder and returns its path.
 ///
 /// # Errors
 /// The reason for a skip: no compiler, or no static libc.
 pub fn build() -> Result<PathBuf, String> {
+    compile("probe", PROBE, &["-static", "-O1", "-s", "-w"])
+}
+
+/// Compiles a library that, preloaded, gives programs a clock so many seconds ahead, and returns its path.
+///
+/// # Errors
+/// The reason for a skip: no compiler, or no libc for it.
+pub fn clock(ahead: u64) -> Result<PathBuf, String> {
+    compile("clock.so", CLOCK, &["-shared", "-fPIC", "-O1", "-s", &format!("-DSHIFT={ahead}")])
+}
+
+fn compile(name: &str, source: &str, options: &[&str]) -> Result<PathBuf, String> {
     let compiler = crate::oracle::find("cc").ok_or("no C compiler")?;
     let uid = crate::privilege::ids().0;
-    let folder = std::env::temp_dir().join(format!("bedplate-probe-{uid}-{:016x}", hash(SOURCE.as_bytes())));
-    let program = folder.join("probe");
+    let key = hash(format!("{options:?}{source}").as_bytes());
+    let folder = std::env::temp_dir().join(format!("bedplate-probe-{uid}-{key:016x}"));
+    let program = folder.join(name);
     if program.is_file() {
         return Ok(program);
     }
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let own = tempfile::Builder::new().prefix("new").tempdir_in(&folder).map_err(|error| error.to_string())?;
-    let source = own.path().join("probe.c");
-    let made = own.path().join("probe");
-    std::fs::write(&source, SOURCE).map_err(|error| error.to_string())?;
+    let text = own.path().join("source.c");
+    let made = own.path().join(name);
+    std::fs::write(&text, source).map_err(|error| error.to_string())?;
     let output = Command::new(compiler)
-        .args(["-static", "-O1", "-s", "-w", "-o"])
+        .args(options)
+        .arg("-o")
         .arg(&made)
-        .arg(&source)
+        .arg(&text)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| error.to_string())?;
     if !output.status.success() {
-        return Err(format!("cc -static fails: {}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!("cc {options:?} fails: {}", String::from_utf8_lossy(&output.stderr)));
     }
     std::fs::rename(&made, &program).map_err(|error| error.to_string())?;
     Ok(program)
@@ -73,6 +90,18 @@ mod tests {
             assert!(text.lines().any(|line| line.starts_with(key)), "no {key:?} in {text}");
         }
         assert_eq!(Command::new(&program).args(["exit", "42"]).status().unwrap().code(), Some(42));
+    }
+
+    #[test]
+    fn the_clock_is_ahead() {
+        let library = match clock(1_000_000_000) {
+            Ok(library) => library,
+            Err(reason) => return crate::skip::note("testkit::clock", &reason),
+        };
+        let output = Command::new("date").arg("+%s").env("LD_PRELOAD", library).output().unwrap();
+        let shown: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        assert!((now + 999_999_000..=now + 1_000_000_001).contains(&shown), "{shown}");
     }
 
     #[test]

@@ -15,13 +15,16 @@ pub const CLOCK: &str = "BEDPLATE_TEST_CLOCK";
 /// How long one command may take before the test fails, so that a hanging command names itself.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The same for commands that wait for a network, or for many programs.
+const LONG_PATIENCE: Duration = Duration::from_secs(900);
+
 /// The binary under test: `BEDPLATE_TEST_BINARY` where set (the runs as plain users use a copy), else what Cargo built.
 #[must_use]
 pub fn binary(built: &str) -> PathBuf {
     std::env::var_os("BEDPLATE_TEST_BINARY").map_or_else(|| PathBuf::from(built), PathBuf::from)
 }
 
-/// A folder with a store, a home and a place for files, and the binary that works on it.
+/// A folder with a store, a home, a folder for temporary files and a place for files, and the binary that works on it.
 #[derive(Debug)]
 pub struct Sandbox {
     folder: TempDir,
@@ -36,7 +39,7 @@ impl Sandbox {
     #[must_use]
     pub fn new(built: &str) -> Sandbox {
         let folder = tempfile::Builder::new().prefix("bp-").tempdir().expect("a temporary folder");
-        for name in ["home", "work"] {
+        for name in ["home", "tmp", "work"] {
             std::fs::create_dir(folder.path().join(name)).expect("a folder in a new folder");
         }
         // A folder of another user's test run must be reachable for the id maps of that user.
@@ -60,6 +63,13 @@ impl Sandbox {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.work().join(name)
+    }
+
+    /// What commands left outside of the store and of their current directory.
+    #[must_use]
+    pub fn outside(&self) -> Vec<PathBuf> {
+        let folders = ["home", "tmp"].map(|name| std::fs::read_dir(self.folder.path().join(name)));
+        folders.into_iter().flatten().flatten().flatten().map(|entry| entry.path()).collect()
     }
 
     /// Writes a file into the current directory of commands, with its parents.
@@ -98,10 +108,11 @@ impl Sandbox {
                 ("BEDPLATE_ROOT".into(), self.store().into()),
                 ("HOME".into(), self.folder.path().join("home").into()),
                 ("PATH".into(), std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into())),
-                ("TMPDIR".into(), std::env::temp_dir().into()),
+                ("TMPDIR".into(), self.folder.path().join("tmp").into()),
             ],
             umask: None,
             wrapper: Vec::new(),
+            patience: PATIENCE,
         }
     }
 }
@@ -139,6 +150,7 @@ pub struct Invocation {
     environment: Vec<(OsString, OsString)>,
     umask: Option<u32>,
     wrapper: Vec<OsString>,
+    patience: Duration,
 }
 
 impl Invocation {
@@ -189,6 +201,20 @@ impl Invocation {
     #[must_use]
     pub fn umask(mut self, mask: u32) -> Invocation {
         self.umask = Some(mask);
+        self
+    }
+
+    /// Runs another copy of the binary: the checkout may be closed to other users.
+    #[must_use]
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Invocation {
+        self.binary = path.into();
+        self
+    }
+
+    /// Waits longer than usual for the command's end: it asks a real archive, or installs a compiler.
+    #[must_use]
+    pub fn patient(mut self) -> Invocation {
+        self.patience = LONG_PATIENCE;
         self
     }
 
@@ -271,7 +297,7 @@ impl Invocation {
         let status = loop {
             match child.try_wait().expect("a child of our own") {
                 Some(status) => break status,
-                None if begin.elapsed() > PATIENCE => {
+                None if begin.elapsed() > self.patience => {
                     hung = true;
                     let _ = child.kill();
                     break child.wait().expect("a child of our own");
@@ -289,7 +315,7 @@ impl Invocation {
             stdout: stdout.join().unwrap_or_default(),
             stderr: String::from_utf8_lossy(&stderr.join().unwrap_or_default()).into_owned(),
         };
-        assert!(!hung, "{outcome} did not end within {} s", PATIENCE.as_secs());
+        assert!(!hung, "{outcome} did not end within {} s", self.patience.as_secs());
         outcome
     }
 

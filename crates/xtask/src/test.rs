@@ -42,6 +42,12 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if !quick {
         tools::install()?;
     }
+    if !quick && is_root() {
+        // Tests of root become these users, too.
+        for user in &PLAIN {
+            user.ensure()?;
+        }
+    }
     let scratch = Scratch::new()?;
     let skips = scratch.path.join("skips");
     std::fs::write(&skips, "").map_err(Failure::file("write", &skips))?;

@@ -33,6 +33,10 @@ pub(crate) const REFERENCES: &[Reference] = &[
     reference("bzip2", "bzip2", "codecs"),
     reference("gpgv", "gpgv", "signatures: GnuPG's verdicts"),
     reference("sqv", "sqv", "signatures: Sequoia's verdicts"),
+    reference("debootstrap", "debootstrap", "bootstrap: what debuerreotype begins with"),
+    reference("debuerreotype", "debuerreotype-init", "bootstrap: the same tar, bit for bit"),
+    reference("mmdebstrap", "mmdebstrap", "bootstrap: the same tree"),
+    reference("disorderfs", "disorderfs", "bootstrap: directories in another order"),
     reference("attr", "setfattr", "trees with extended attributes"),
     reference("acl", "setfacl", "trees with access control lists"),
 ];

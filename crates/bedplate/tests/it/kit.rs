@@ -1,9 +1,10 @@
 //! What the cases share: images of a few bytes, and the look at the store after each step.
 
-use bedplate_testkit::{Outcome, Sandbox, Tar, generate, oracle, privilege, probe, program};
+use bedplate_testkit::{Invocation, Outcome, Sandbox, Tar, generate, oracle, privilege, probe, program};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// An empty sandbox for the binary that Cargo built.
@@ -176,4 +177,47 @@ pub(crate) fn compressed(test: &str, program: &str, bytes: &[u8]) -> Option<Vec<
     writer.join().expect("no panic").expect("a program that reads");
     assert!(output.status.success());
     Some(output.stdout)
+}
+
+/// Another user, as whom root runs commands: a home with a store of its own, and a copy of the binary, since the checkout
+/// may be closed to others.
+pub(crate) struct OtherUser<'s> {
+    sandbox: &'s Sandbox,
+    uid: u32,
+    pub(crate) home: PathBuf,
+    program: PathBuf,
+}
+
+impl<'s> OtherUser<'s> {
+    /// Makes the home; `None` (and a counted skip) where nobody else can be become.
+    pub(crate) fn new(test: &str, sandbox: &'s Sandbox, uid: u32) -> Option<OtherUser<'s>> {
+        if !privilege::is_root() || oracle::find("setpriv").is_none() {
+            bedplate_testkit::skip::note(test, "needs root to become another user");
+            return None;
+        }
+        let home = sandbox.path(&format!("home-{uid}"));
+        std::fs::create_dir(&home).expect("a folder in an own folder");
+        oracle::expect(oracle::command("chown").arg(format!("{uid}:{uid}")).arg(&home));
+        let built = bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"));
+        let program = sandbox.write_program("bedplate", std::fs::read(built).expect("the binary"));
+        Some(OtherUser { sandbox, uid, home, program })
+    }
+
+    /// A command of that user.
+    pub(crate) fn bedplate<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Invocation {
+        let id = |option: &str| format!("--{option}={}", self.uid);
+        self.sandbox
+            .bedplate(words)
+            .binary(&self.program)
+            .env("BEDPLATE_ROOT", self.home.join("store"))
+            .env("HOME", &self.home)
+            .env("TMPDIR", &self.home)
+            .wrap(["setpriv".to_owned(), id("reuid"), id("regid"), "--clear-groups".to_owned()])
+    }
+}
+
+impl Drop for OtherUser<'_> {
+    fn drop(&mut self) {
+        bedplate_testkit::remove_tree(&self.home);
+    }
 }

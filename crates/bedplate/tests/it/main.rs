@@ -5,6 +5,8 @@ mod bad_input;
 mod bootstrap;
 mod bootstrap_kept;
 mod bootstrap_oracles;
+mod bootstrap_real;
+mod bootstrap_same;
 mod bootstrap_sinks;
 mod build;
 mod copying;

@@ -1,7 +1,7 @@
 //! Same inputs, same digest: whoever, wherever, whenever, however often.
 
 use crate::kit::*;
-use bedplate_testkit::{Sandbox, oracle, privilege, program};
+use bedplate_testkit::{Sandbox, oracle, program};
 
 fn context(sandbox: &Sandbox, folder: &str) {
     sandbox.write_program(&format!("{folder}/hello"), program::hello(program::Machine::host()));
@@ -106,36 +106,14 @@ fn builds_of_a_tar_context() {
 
 #[test]
 fn builds_by_another_user() {
-    let test = "reproducible::builds_by_another_user";
-    if !privilege::is_root() || oracle::find("setpriv").is_none() {
-        return bedplate_testkit::skip::note(test, "needs root to become another user");
-    }
     let first = sandbox();
     context(&first, "ctx");
     let expected = built(&first, "ctx", &[]);
     let second = sandbox();
+    let Some(user) = OtherUser::new("reproducible::builds_by_another_user", &second, 12_345) else { return };
     context(&second, "ctx");
-    oracle::expect(
-        oracle::command("chown").args(["-R", "12345:12345"]).arg(second.work()).arg(second.work().parent().unwrap()),
-    );
-    // The checkout may be closed to others: the binary comes along.
-    let program = second
-        .write_program("bedplate", std::fs::read(bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"))).unwrap());
-    let outcome = second
-        .bedplate([] as [&str; 0])
-        .wrap([
-            "setpriv",
-            "--reuid=12345",
-            "--regid=12345",
-            "--clear-groups",
-            "sh",
-            "-c",
-            "exec \"$1\" build -q ctx",
-            "sh",
-            program.to_str().unwrap(),
-        ])
-        .ok();
-    assert_eq!(outcome.text(), expected);
+    oracle::expect(oracle::command("chown").args(["-R", "12345:12345"]).arg(second.path("ctx")));
+    assert_eq!(user.bedplate(["build", "-q", "ctx"]).ok().text(), expected);
 }
 
 /// Each RUN starts from what another one left: snapshots upon snapshots, hard links, owners, mount points.
@@ -187,9 +165,6 @@ fn run_steps_by_every_way() {
 #[test]
 fn run_steps_by_every_user() {
     let test = "reproducible::run_steps_by_every_user";
-    if !privilege::is_root() || oracle::find("setpriv").is_none() {
-        return bedplate_testkit::skip::note(test, "needs root to become another user");
-    }
     let sandbox = sandbox();
     if busybox_image(&sandbox, test).is_none() {
         return;
@@ -197,30 +172,14 @@ fn run_steps_by_every_user() {
     sandbox.write("ctx/f", "f");
     sandbox.write("ctx/Dockerfile", STEPS);
     let expected = built(&sandbox, "ctx", &[]);
-    let tar = sandbox.path("box.tar");
-    sandbox.bedplate(["save", "-o", tar.to_str().unwrap(), "box"]).ok();
+    sandbox.bedplate(["save", "-o", "box.tar", "box"]).ok();
     oracle::expect(oracle::command("chmod").args(["-R", "a+rX"]).arg(sandbox.work()).arg(sandbox.path("ctx")));
-    let program = sandbox
-        .write_program("bedplate", std::fs::read(bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"))).unwrap());
     for uid in crate::rootless::users() {
-        let home = sandbox.path(&format!("home-{uid}"));
-        std::fs::create_dir(&home).unwrap();
-        oracle::expect(oracle::command("chown").arg(format!("{uid}:{uid}")).arg(&home));
-        let as_user = |words: &str| {
-            let line = format!("exec {} {words}", program.display());
-            let become_user = ["setpriv", &format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups"];
-            sandbox
-                .bedplate([] as [&str; 0])
-                .env("BEDPLATE_ROOT", home.join("store"))
-                .env("HOME", &home)
-                .env("TMPDIR", &home)
-                .wrap(become_user.into_iter().chain(["sh", "-c", &line]))
-        };
-        as_user(&format!("load -q -i {}", tar.display())).ok();
+        let Some(user) = OtherUser::new(test, &sandbox, uid) else { return };
+        user.bedplate(["load", "-q", "-i", "box.tar"]).ok();
         for way in WAYS {
             for round in ["new", "kept"] {
-                let line = format!("build -q --no-cache --root-kind {way} {}", sandbox.path("ctx").display());
-                let outcome = as_user(&line).run();
+                let outcome = user.bedplate(["build", "-q", "--no-cache", "--root-kind", way, "ctx"]).run();
                 if outcome.status != Some(0) && matches!(way, "overlay" | "mount") {
                     outcome.says("overlay");
                     bedplate_testkit::skip::note(test, &format!("no overlay by {way} for uid {uid}"));
@@ -228,10 +187,9 @@ fn run_steps_by_every_user() {
                 }
                 assert_eq!(outcome.text(), expected, "uid {uid}, {way}, {round}: {outcome}");
             }
-            as_user("prune -f").ok();
+            user.bedplate(["prune", "-f"]).ok();
         }
-        as_user("fsck").ok();
-        bedplate_testkit::remove_tree(&home);
+        user.bedplate(["fsck"]).ok();
     }
 }
 

@@ -54,49 +54,29 @@ impl Drop for SystemStore {
 #[test]
 fn a_plain_run_finds_what_root_imported() {
     let test = "rootless::a_plain_run";
-    if !privilege::is_root() || oracle::find("setpriv").is_none() {
+    if !privilege::is_root() {
         return skip::note(test, "needs root, who imports first");
     }
     let sandbox = sandbox();
     let _system = SystemStore::take();
     let as_root = |words: &[&str]| sandbox.bedplate(words).env_remove("BEDPLATE_ROOT");
     let id = as_root(&["import", "-c", "CMD [\"/hello\"]", "-", "focal"]).stdin(hello_tar()).ok().text();
-    let program = sandbox
-        .write_program("bedplate", std::fs::read(bedplate_testkit::binary(env!("CARGO_BIN_EXE_bedplate"))).unwrap());
     for uid in users() {
-        let home = sandbox.path(&format!("home-{uid}"));
-        std::fs::create_dir(&home).unwrap();
-        oracle::expect(oracle::command("chown").arg(format!("{uid}:{uid}")).arg(&home));
-        let as_user = |words: &str| {
-            let line = format!("exec {} {words}", program.display());
-            sandbox
-                .bedplate([] as [&str; 0])
-                .env_remove("BEDPLATE_ROOT")
-                .env("HOME", &home)
-                .env("TMPDIR", &home)
-                .folder(&home)
-                .wrap([
-                    "setpriv",
-                    &format!("--reuid={uid}"),
-                    &format!("--regid={uid}"),
-                    "--clear-groups",
-                    "sh",
-                    "-c",
-                    &line,
-                ])
-        };
-        assert_eq!(as_user("inspect --format '{{.Id}}' focal").ok().text(), id, "uid {uid}");
-        assert_eq!(as_user("run --rm focal").ok().text(), program::GREETING.trim_end(), "uid {uid}");
+        let Some(user) = OtherUser::new(test, &sandbox, uid) else { return };
+        let as_user = |words: &[&str]| user.bedplate(words).env_remove("BEDPLATE_ROOT").folder(&user.home);
+        let id_of_focal = || as_user(&["inspect", "--format", "{{.Id}}", "focal"]).ok().text();
+        assert_eq!(id_of_focal(), id, "uid {uid}");
+        assert_eq!(as_user(&["run", "--rm", "focal"]).ok().text(), program::GREETING.trim_end(), "uid {uid}");
         // What is there is not this user's to change: it is named as such.
-        as_user("rmi focal").fails().says(SYSTEM);
+        as_user(&["rmi", "focal"]).fails().says(SYSTEM);
         // The own image of the same name comes first.
-        std::fs::write(home.join("own.tar"), bedplate_testkit::Tar::new().file("own", 0o644, "x").finish()).unwrap();
-        let own = as_user("import own.tar focal").ok().text();
-        assert_eq!(as_user("inspect --format '{{.Id}}' focal").ok().text(), own, "uid {uid}");
-        as_user("rmi focal").ok();
-        assert_eq!(as_user("inspect --format '{{.Id}}' focal").ok().text(), id, "uid {uid}");
-        as_user("fsck").ok();
-        bedplate_testkit::remove_tree(&home);
+        std::fs::write(user.home.join("own.tar"), bedplate_testkit::Tar::new().file("own", 0o644, "x").finish())
+            .unwrap();
+        let own = as_user(&["import", "own.tar", "focal"]).ok().text();
+        assert_eq!(id_of_focal(), own, "uid {uid}");
+        as_user(&["rmi", "focal"]).ok();
+        assert_eq!(id_of_focal(), id, "uid {uid}");
+        as_user(&["fsck"]).ok();
     }
 }
 
@@ -191,4 +171,15 @@ fn ids_outside_the_range_are_explained() {
         assert_eq!(outcome.text(), program::GREETING.trim_end(), "{outcome}");
     }
     fsck(&sandbox);
+}
+
+/// The uid of the user with a subordinate range that the test driver makes; `None` (and a counted skip) where it is not.
+pub(crate) fn user_with_range(test: &str) -> Option<u32> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let line = passwd.lines().find(|line| line.starts_with("bedplate-subuid:"));
+    let uid = line.and_then(|line| line.split(':').nth(2)?.parse().ok());
+    if uid.is_none() {
+        skip::note(test, "the user bedplate-subuid is not here");
+    }
+    uid
 }
