@@ -77,7 +77,7 @@ fn listing(bytes: &[u8], times: bool) -> BTreeMap<TreePath, String> {
 }
 
 /// What differs: who has it, where, and both sides.
-fn compare(ours: &[u8], theirs: &[u8], times: bool) -> Vec<(&'static str, String, String)> {
+pub(crate) fn compare(ours: &[u8], theirs: &[u8], times: bool) -> Vec<(&'static str, String, String)> {
     let (mut ours, theirs) = (listing(ours, times), listing(theirs, times));
     let name = |path: &TreePath| String::from_utf8_lossy(path.as_bytes()).into_owned();
     let mut found = Vec::new();
@@ -165,6 +165,7 @@ const MERGED: [&str; 2] = [
     "--customize-hook=rm \"$1/etc/apt/preferences.d/usrmerge\"",
 ];
 
+/// Compares roots of a suite: variants, each with packages that it begins with beside (`minbase+curl,jq`).
 fn beside_mmdebstrap(test: &str, suite: &str, variants: &[&str], hooks: &[&str]) {
     needs!(test, privilege::is_root(), "mmdebstrap as root keeps owners");
     needs!(test, oracle::find("mmdebstrap").is_some(), "mmdebstrap is not installed");
@@ -178,19 +179,20 @@ fn beside_mmdebstrap(test: &str, suite: &str, variants: &[&str], hooks: &[&str])
     let epoch = now.as_secs().to_string();
     let environment = format!("SOURCE_DATE_EPOCH={epoch}");
     let source = format!("deb {mirror} {suite} main");
-    for variant in variants {
-        let set = format!("--variant={variant}");
-        let words = ["env", &environment, "mmdebstrap", "--mode=root", &set];
+    for set in variants {
+        let (variant, include) = set.split_once('+').unwrap_or((set, ""));
+        let (variant, include) = (format!("--variant={variant}"), format!("--include={include}"));
+        let words = ["env", &environment, "mmdebstrap", "--mode=root", &variant, &include];
         run(folder.path(), &[&words[..], hooks, &[suite, "m.tar", &source]].concat());
         let theirs = std::fs::read(folder.path().join("m.tar")).unwrap();
-        let ours = bootstrapped(&sandbox, suite, &mirror, &epoch, &["--style", "plain", "--variant", variant]);
+        let ours = bootstrapped(&sandbox, suite, &mirror, &epoch, &["--style", "plain", &variant, &include]);
         let found = compare(&ours, &theirs, false);
         let unstated: BTreeSet<String> = found
             .iter()
             .filter(|(who, path, _)| !is_stated(who, path))
             .map(|(who, path, what)| format!("{who} | {path} | {what}"))
             .collect();
-        assert!(unstated.is_empty(), "{suite} {variant}:\n{}", unstated.into_iter().collect::<Vec<_>>().join("\n"));
+        assert!(unstated.is_empty(), "{suite} {set}:\n{}", unstated.into_iter().collect::<Vec<_>>().join("\n"));
     }
 }
 
@@ -224,4 +226,11 @@ fn programs_that_are_replaced_leave_the_same() {
         assert_eq!(listing(&native, true), listing(&run, true), "{suite}");
         assert!(native == run, "{suite}: the archives differ in what is no entry");
     }
+}
+
+/// A file with a capability, and a new system user, as the archive's own packages make them.
+#[test]
+fn ping_and_sshd_are_mmdebstraps() {
+    let test = "it::bootstrap_oracles::ping_and_sshd_are_mmdebstraps";
+    beside_mmdebstrap(test, "bookworm", &["minbase+iputils-ping,openssh-server"], &MERGED);
 }
