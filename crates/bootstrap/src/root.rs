@@ -7,7 +7,7 @@
 //! ```
 //!
 //! So each wave of packages is composed with what scripts before it did, and nothing is unpacked twice, or for nobody.
-//! The first directory is kept for the next bootstrap; later ones hold what scripts wrote, and are gone with this one.
+//! What is laid down is kept for the next bootstrap: it holds nothing of what scripts wrote.
 //! Where no overlay can be had, each session gets a copy of the whole tree.
 
 use std::fs;
@@ -23,7 +23,7 @@ use bedplate_run::{OverlayVia, Root as RunRoot, RootKind, RuntimeConfig, Session
 use bedplate_store::{Lease, SnapshotGuard, SnapshotOptions};
 use bedplate_sys::rooted::{Handle, Root};
 use bedplate_sys::userns::Privilege;
-use bedplate_tree::{Action, Content, Delta, Entry, EntryKind, Source, Tree};
+use bedplate_tree::{Action, Content, Delta, Entry, EntryKind, Source, Timestamp, Tree};
 use sha2::{Digest as _, Sha256};
 
 use crate::regroup::regroup;
@@ -36,6 +36,8 @@ pub(crate) struct Ground<'a> {
     privilege: &'a Privilege,
     via: Option<OverlayVia>,
     options: SnapshotOptions,
+    /// No time of the image is later.
+    epoch: Timestamp,
     /// What the root holds.
     tree: Tree,
     /// What the lower sides show of it.
@@ -43,23 +45,29 @@ pub(crate) struct Ground<'a> {
     /// The topmost first; empty before the first session, and always where copies are made.
     lowers: Vec<PathBuf>,
     skipped: Vec<Skipped>,
-    /// Keeps the undermost lower side from being swept away.
-    kept: Option<SnapshotGuard>,
+    /// What was unpacked, and is kept for the next time.
+    kept: Vec<SnapshotGuard>,
 }
 
 impl<'a> Ground<'a> {
     /// An empty root.
-    pub(crate) fn new(lease: &'a Lease, privilege: &'a Privilege, kind: RootKind) -> Result<Self, RootError> {
+    pub(crate) fn new(
+        lease: &'a Lease,
+        privilege: &'a Privilege,
+        kind: RootKind,
+        epoch: Timestamp,
+    ) -> Result<Self, RootError> {
         let mut ground = Self {
             lease,
             privilege,
             via: None,
             options: SnapshotOptions::of(privilege),
+            epoch,
             tree: Tree::new(),
             shown: Tree::new(),
             lowers: Vec::new(),
             skipped: Vec::new(),
-            kept: None,
+            kept: Vec::new(),
         };
         ground.via = kind.via(&ground.directory()?, privilege.is_rootless()).map_err(RootError::Run)?;
         Ok(ground)
@@ -87,25 +95,26 @@ impl<'a> Ground<'a> {
             Ok(difference) => difference.delta,
             Err(never) => match never {},
         };
-        if self.lowers.is_empty() {
-            let make = |into: &Handle, options: &UnpackOptions| {
-                unpack_tree(&self.tree, contents, into, options).map_err(RootError::Unpack)
+        let is_first = self.lowers.is_empty();
+        if !is_first && delta.changes.is_empty() {
+            return Ok(());
+        }
+        let marks = self.options.marks;
+        let make = |into: &Handle, options: &UnpackOptions| {
+            let made = match is_first {
+                true => unpack_tree(&self.tree, contents, into, options),
+                false => unpack_delta(&delta, &self.shown, contents, into, marks, options),
             };
-            if let Some(key) = fingerprint(&delta) {
-                let kept = self.lease.store().kept_root(&key, &self.options, make)?;
-                self.skipped.extend(kept.skipped().iter().cloned());
-                self.lowers.extend(kept.lowers().iter().cloned());
-                self.kept = Some(kept);
-            } else {
-                let path = self.directory()?;
-                self.skipped.extend(make(&open(&path)?, &self.unpack_options())?.skipped);
-                self.lowers.push(path);
-            }
-        } else if !delta.changes.is_empty() {
+            made.map_err(RootError::Unpack)
+        };
+        if let Some(key) = fingerprint(&delta, self.epoch) {
+            let kept = self.lease.store().kept_root(&key, &self.options, make)?;
+            self.skipped.extend(kept.skipped().iter().cloned());
+            self.lowers.splice(0..0, kept.lowers().iter().cloned());
+            self.kept.push(kept);
+        } else {
             let path = self.directory()?;
-            let (below, marks, options) = (&self.shown, self.options.marks, self.unpack_options());
-            let made = unpack_delta(&delta, below, contents, &open(&path)?, marks, &options);
-            self.skipped.extend(made.map_err(RootError::Unpack)?.skipped);
+            self.skipped.extend(make(&open(&path)?, &self.unpack_options())?.skipped);
             self.lowers.insert(0, path);
         }
         self.shown = self.tree.clone();
@@ -185,7 +194,8 @@ fn open(path: &std::path::Path) -> Result<Handle, RootError> {
 /// a file of the host, which may be another one tomorrow.
 ///
 /// Bytes in streams count by the digest of the stream and where they lie in it; others are hashed themselves.
-fn fingerprint(delta: &Delta) -> Option<Digest> {
+/// Times count as an image tells them, none later than `epoch`: scripts touched some directories a moment ago.
+fn fingerprint(delta: &Delta, epoch: Timestamp) -> Option<Digest> {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -194,7 +204,7 @@ fn fingerprint(delta: &Delta) -> Option<Digest> {
     for change in &delta.changes {
         field(change.path.as_bytes());
         match &change.action {
-            Action::Put(entry) => put(entry, &mut field)?,
+            Action::Put(entry) => put(entry, epoch, &mut field)?,
             Action::Link { target } => {
                 field(b"link");
                 field(target.as_bytes());
@@ -206,12 +216,13 @@ fn fingerprint(delta: &Delta) -> Option<Digest> {
     Some(Digest::from_bytes(hash.finalize().into()))
 }
 
-fn put(entry: &Entry, field: &mut impl FnMut(&[u8])) -> Option<()> {
+fn put(entry: &Entry, epoch: Timestamp, field: &mut impl FnMut(&[u8])) -> Option<()> {
     let metadata = &entry.metadata;
-    for number in [metadata.mode, metadata.uid, metadata.gid, metadata.mtime.nanoseconds] {
+    let mtime = metadata.mtime.min(epoch);
+    for number in [metadata.mode, metadata.uid, metadata.gid, mtime.nanoseconds] {
         field(&number.to_le_bytes());
     }
-    field(&metadata.mtime.seconds.to_le_bytes());
+    field(&mtime.seconds.to_le_bytes());
     for (name, value) in &metadata.xattrs {
         field(name);
         field(value);

@@ -295,7 +295,7 @@ impl<'a> Workshop<'a> {
             tree
         } else {
             let privilege = settings.privilege.ok_or(BootstrapError::Privilege)?;
-            let mut ground = Ground::new(settings.lease, privilege, settings.root)?;
+            let mut ground = Ground::new(settings.lease, privilege, settings.root, epoch)?;
             let lease = settings.lease;
             install::install(&mut ground, lease, &mut contents, &self.packages, &waves, &options, &mut observe)?;
             steps.carry_out(&mut ground, &mut contents, settings.resolv_conf, &mut observe)?;
