@@ -478,6 +478,21 @@ fn a_release_file_may_have_sha_512_alone() {
 }
 
 #[test]
+fn whose_signature_it_is_does_not_matter_where_none_is_asked_for() {
+    let archives = trixie(&[("one", "1")]);
+    let http = Http::start();
+    let mirrors = archives.render().serve(&http);
+    let bench = Bench::new(&Era::Jessie.archives([Deb::new("x", "1")]).keyring());
+    let mut request = bench.request("trixie", &mirrors);
+    let now = Era::Trixie.date() + DAY;
+    assert!(told(&bench.open(&request, now).unwrap_err()).contains("signed by no trusted key"));
+    request.checks.no_signatures = true;
+    let acquired = bench.open(&request, now).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert!(acquired.sources.iter().all(|source| source.release.signer.is_none()));
+    assert_eq!(acquired.sources[0].release.codename.as_deref(), Some("trixie"));
+}
+
+#[test]
 fn all_packages_may_have_an_index_of_their_own() {
     let mut archives = trixie(&[("one", "1")]);
     archives.release().all = AllPackages::Separate;

@@ -34,7 +34,7 @@ pub use judgement::{Judgement, SKEW};
 pub use key_name::{Fingerprint, FingerprintError, Issuer};
 pub use keyring::{Certificate, Keyring};
 pub use time::UnixSeconds;
-pub use verify::{Signed, verify_cleartext, verify_detached};
+pub use verify::{Signed, unverified_cleartext, verify_cleartext, verify_detached};
 
 /// Bytes of a signed document, at most: the largest `InRelease` of a living archive has 0.3 MB, a `Release` of every architecture under 2 MB.
 pub const MAX_DOCUMENT: usize = 32 * 1024 * 1024;

@@ -54,6 +54,15 @@ pub fn verify_cleartext(document: &[u8], keyring: &Keyring, judgement: &Judgemen
     Ok(verdict.signed(parts.text))
 }
 
+/// The text of a document that carries its signatures (`InRelease`), which nobody judged.
+///
+/// # Errors
+/// [`TrustError`] where it has not the form of a signed document.
+pub fn unverified_cleartext(document: &[u8]) -> Result<Vec<u8>, TrustError> {
+    limit("document is", document.len(), MAX_DOCUMENT)?;
+    Ok(cleartext::split(document)?.text)
+}
+
 /// Verifies a document (`Release`) by signatures beside it (`Release.gpg`): packets, or any number of armoured blocks.
 ///
 /// One valid signature of a key in `keyring` is enough; of several, the first counts.

@@ -142,6 +142,12 @@ pub(crate) fn verify(
         None => bedplate_trust::verify_cleartext(&document.text, keyring, judgement),
         Some(signature) => bedplate_trust::verify_detached(&document.text, signature, keyring, judgement),
     };
+    let failed = |error| AcquireError::Signature {
+        distribution: plan.distribution.name.clone(),
+        suite: source.suite.clone(),
+        url: url.to_string(),
+        source: Box::new(error),
+    };
     let mut verdict = judge(&Judgement::Now(now));
     if verdict.is_err()
         && source.pocket.is_some()
@@ -154,15 +160,16 @@ pub(crate) fn verify(
     }
     match verdict {
         Ok(signed) => Ok(Verified { text: signed.text, signer: Some(signed.signer.as_str().to_owned()) }),
-        Err(_) if source.unsigned && document.signature.is_some() => {
+        Err(_) if source.unsigned => {
+            let text = match &document.signature {
+                Some(_) => document.text.clone(),
+                None => bedplate_trust::unverified_cleartext(&document.text).map_err(failed)?,
+            };
             let what = format!("{} at {url}", source.suite);
             context.observer.event(Event::Notice(&Notice::Unsigned { what }));
-            Ok(Verified { text: document.text.clone(), signer: None })
+            Ok(Verified { text, signer: None })
         }
-        Err(error) => {
-            let (distribution, suite) = (plan.distribution.name.clone(), source.suite.clone());
-            Err(AcquireError::Signature { distribution, suite, url: url.to_string(), source: Box::new(error) })
-        }
+        Err(error) => Err(failed(error)),
     }
 }
 
