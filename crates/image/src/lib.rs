@@ -59,5 +59,7 @@ pub use layer::{LayerError, WrittenLayer, write_layer, write_tree};
 pub use overlay::Marks;
 pub use read::{ReadError, read_content, read_file};
 pub use scan::{Choice, ScanOptions, scan};
-pub use unpack::{Owners, UnpackError, UnpackOptions, UnpackReport, unpack_delta, unpack_parted, unpack_tree};
+pub use unpack::{
+    Owners, UnpackError, UnpackOptions, UnpackReport, unpack_delta, unpack_parted, unpack_tree, update_tree,
+};
 pub use upper::{prepare_upper, read_upper};

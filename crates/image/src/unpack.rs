@@ -13,6 +13,8 @@
 //!
 //! Every call takes one name below an open directory; nothing that an entry says is ever joined to a path or followed.
 
+mod update;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -26,6 +28,8 @@ use bedplate_sys::rooted::{Handle, Resolve, Root};
 use bedplate_sys::{CallError, Errno};
 use bedplate_tree::{Action, Content, Delta, Entry, EntryKind, Metadata, Timestamp, Tree, TreePath};
 use thiserror::Error;
+
+pub use update::update_tree;
 
 use crate::contents::{BUFFER, ContentError, Contents};
 use crate::overlay::{Marks, is_overlay_xattr};

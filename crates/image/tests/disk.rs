@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use bedplate_image::unpack::SkipReason;
 use bedplate_image::{
     ContentSources, Contents, Marks, Owners, Prepared, Recorded, ScanOptions, UnpackOptions, compare, prepare_upper,
-    read_upper, record, scan, tree_of, unpack_delta, unpack_tree, write_tree,
+    read_upper, record, scan, tree_of, unpack_delta, unpack_tree, update_tree, write_tree,
 };
 use bedplate_sys::rooted::Root;
 use bedplate_tree::{
@@ -383,6 +383,17 @@ proptest! {
     }
 
     #[test]
+    fn a_directory_is_made_to_hold_another_tree(a in steps(), b in steps()) {
+        let base = change(new_tree(), &a);
+        let new = change(base.clone(), &b);
+        let dir = unpacked(&base, 1);
+        let root = Root::open(dir.path()).unwrap();
+        update_tree(&base, &new, &ContentSources::new(), root.handle(), &UnpackOptions::default()).unwrap();
+        let (back, sources) = scanned(&dir);
+        prop_assert_eq!(listing(&back, &sources), listing(&new, &sources));
+    }
+
+    #[test]
     fn a_copy_says_what_was_changed(a in steps(), b in steps()) {
         let base = change(new_tree(), &a);
         let new = change(base.clone(), &b);
@@ -543,4 +554,55 @@ fn a_copy_up_without_a_change_vanishes() {
     let mut sources = ContentSources::new();
     let found = read_upper(root, &base, &mut sources, Marks::User, &Prepared::default()).unwrap();
     assert_eq!(found.delta, Delta::default());
+}
+
+/// What is on the disk and in no tree.
+#[test]
+fn an_update_leaves_alone_what_it_does_not_know() {
+    let mut before = new_tree();
+    before.put(&path("kept/old"), file(b"old", 0o644)).unwrap();
+    before.put(&path("gone/x"), file(b"x", 0o644)).unwrap();
+    before.put(&path("becomes-file/y"), file(b"y", 0o644)).unwrap();
+    before.put(&path("becomes-directory"), file(b"z", 0o644)).unwrap();
+    let dir = unpacked(&before, 1);
+    std::fs::write(dir.path().join("kept/unknown"), "unknown").unwrap();
+    std::fs::write(dir.path().join("in-the-way"), "unknown").unwrap();
+    let (_, contents) = scanned(&dir);
+    let mut after = before.clone();
+    after.put(&path("kept/old"), file(b"new", 0o600)).unwrap();
+    after.link(&path("kept/second"), &path("kept/old")).unwrap();
+    after.remove(&path("gone"));
+    after.put(&path("becomes-file"), file(b"file", 0o644)).unwrap();
+    after.put(&path("becomes-directory"), Entry::directory(metadata(0o755))).unwrap();
+    after.put(&path("becomes-directory/w"), symlink("../kept")).unwrap();
+    after.put(&path("in-the-way"), file(b"mine", 0o644)).unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    update_tree(&before, &after, &contents, root.handle(), &UnpackOptions::default()).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("kept/unknown")).unwrap(), b"unknown");
+    std::fs::remove_file(dir.path().join("kept/unknown")).unwrap();
+    let (mut found, sources) = scanned(&dir);
+    // Taking it away touched its directory.
+    for tree in [&mut found, &mut after] {
+        let id = tree.lookup(&path("kept")).unwrap();
+        tree.metadata_mut(id).mtime = Timestamp::default();
+    }
+    assert_eq!(listing(&found, &sources), listing(&after, &sources));
+}
+
+/// Files that change places: no byte may be read from where it was overwritten.
+#[test]
+fn an_update_may_exchange_files() {
+    let mut before = new_tree();
+    before.put(&path("a"), file(b"one", 0o644)).unwrap();
+    before.put(&path("b"), file(b"two", 0o644)).unwrap();
+    let dir = unpacked(&before, 1);
+    let (before, contents) = scanned(&dir);
+    let mut after = before.clone();
+    after.put(&path("a"), before.entry(&path("b")).unwrap().clone()).unwrap();
+    after.put(&path("b"), before.entry(&path("a")).unwrap().clone()).unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    update_tree(&before, &after, &contents, root.handle(), &UnpackOptions::default()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_eq!((read("a"), read("b")), ("two".to_owned(), "one".to_owned()));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");
 }
