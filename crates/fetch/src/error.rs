@@ -173,6 +173,14 @@ pub enum FetchError {
         #[source]
         source: io::Error,
     },
+    /// The certificate that servers are to be shown cannot be used.
+    #[error("client certificate {path:?} cannot be used: {reason}")]
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The certificate bundle that the caller names cannot be used.
     #[error("certificate bundle {path:?} cannot be used: {reason}")]
     CaBundle {

@@ -72,10 +72,23 @@ pub struct Options {
     pub proxies: Proxies,
     /// A bundle of root certificates in PEM form (`SSL_CERT_FILE`) in place of the machine's.
     pub ca_bundle: Option<PathBuf>,
+    /// What this side shows to servers that ask for it.
+    pub client: Option<ClientFiles>,
+    /// Believes whoever answers: for content that is verified by its own digest or signature.
+    pub any_server: bool,
     /// The files names are looked up in.
     pub names: NameFiles,
     /// When to give up.
     pub limits: Limits,
+}
+
+/// A certificate with its key, in PEM form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The certificate, and those that it hangs on.
+    pub certificate: PathBuf,
+    /// The key; `None` where it stands beside the certificate.
+    pub key: Option<PathBuf>,
 }
 
 /// What the caller knows of the content beforehand.
@@ -240,6 +253,7 @@ impl Fetcher {
         };
         // 140 certificates are parsed only where TLS is spoken.
         let roots = if tls { trust::roots(self.options.ca_bundle.as_deref())? } else { RootCerts::from(Vec::new()) };
+        let client = if tls { self.options.client.as_ref().map(trust::client).transpose()? } else { None };
         let unusable =
             |proxy: &Url, reason: String| FetchError::Proxy { url: url.clone(), proxy: proxy.to_string(), reason };
         let tunnel = match route {
@@ -276,7 +290,13 @@ impl Fetcher {
             .timeout_recv_response(Some(limits.answer))
             .timeout_per_read(Some(limits.stall))
             .input_buffer_size(BUFFER)
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(roots)
+                    .client_cert(client)
+                    .disable_verification(self.options.any_server)
+                    .build(),
+            )
             .build();
         let connector =
             ().chain(ForwardConnector { proxy: forward.clone() })

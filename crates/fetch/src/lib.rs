@@ -22,6 +22,6 @@ mod trust;
 mod url;
 
 pub use error::{FetchError, Phase};
-pub use fetcher::{Event, Expected, Fetcher, Limits, Options, Response};
+pub use fetcher::{ClientFiles, Event, Expected, Fetcher, Limits, Options, Response};
 pub use proxy::{Proxies, ProxyError};
 pub use url::{MAX_URL, Scheme, Url, UrlError};

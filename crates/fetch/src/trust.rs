@@ -3,9 +3,10 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use ureq::tls::{PemItem, RootCerts, parse_pem};
+use ureq::tls::{ClientCert, PemItem, PrivateKey, RootCerts, parse_pem};
 
 use crate::error::FetchError;
+use crate::fetcher::ClientFiles;
 
 /// Where distributions keep their bundle; the first that has certificates is taken.
 const BUNDLES: [&str; 6] = [
@@ -37,9 +38,37 @@ pub(crate) fn roots(bundle: Option<&Path>) -> Result<RootCerts, FetchError> {
     Ok(found.unwrap_or(RootCerts::WebPki))
 }
 
-fn certificates(path: &Path) -> io::Result<Option<RootCerts>> {
+/// The certificate that servers are shown, with its key.
+///
+/// # Errors
+/// [`FetchError::ClientCertificate`].
+pub(crate) fn client(files: &ClientFiles) -> Result<ClientCert, FetchError> {
+    let unusable = |path: &Path, reason: String| FetchError::ClientCertificate { path: path.to_owned(), reason };
+    let read = |path: &Path| read(path).map_err(|error| unusable(path, error.to_string()));
+    let key_file = files.key.as_deref().unwrap_or(&files.certificate);
+    let (pem, key) = (read(&files.certificate)?, read(key_file)?);
+    let key = PrivateKey::from_pem(&key).map_err(|error| unusable(key_file, error.to_string()))?;
+    let chain: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            // The key may stand beside it.
+            _ => None,
+        })
+        .collect();
+    if chain.is_empty() {
+        return Err(unusable(&files.certificate, "it holds no certificate in PEM form".to_owned()));
+    }
+    Ok(ClientCert::new_with_certs(&chain, key))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut pem = Vec::new();
     std::fs::File::open(path)?.take(MAX_BUNDLE).read_to_end(&mut pem)?;
+    Ok(pem)
+}
+
+fn certificates(path: &Path) -> io::Result<Option<RootCerts>> {
+    let pem = read(path)?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bedplate_fetch::{FetchError, Options, Proxies};
+use bedplate_fetch::{ClientFiles, FetchError, Options, Proxies};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -16,13 +16,21 @@ fn file(name: &str) -> PathBuf {
 
 /// A server that speaks TLS as `localhost` and `secure.example`.
 fn secure(handler: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Server {
+    secure_for(handler, rustls::server::WebPkiClientVerifier::no_client_auth())
+}
+
+/// The same, which asks for the client's certificate.
+fn secure_for(
+    handler: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    clients: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+) -> Server {
     let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(vec![certificate], key)
         .unwrap();
     let config = Arc::new(config);
@@ -52,6 +60,34 @@ fn believes_the_given_root_only() {
         assert!(error.to_string().contains(reason), "{error}");
     }
     assert_eq!(server.asked().len(), 1, "a refused certificate is not tried again");
+}
+
+#[test]
+fn any_server_is_believed_where_that_is_asked_for() {
+    let server = secure(|_| Reply::new(200, b"secret"));
+    let url = format!("https://a.example:{}/", server.address.port());
+    assert_eq!(get_with(Options { any_server: true, ..options() }, &url, ANYTHING).1, b"secret");
+}
+
+#[test]
+fn servers_may_ask_who_is_asking() {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file("client.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let server = secure_for(|_| Reply::new(200, b"secret"), verifier.build().unwrap());
+    let url = format!("https://secure.example:{}/", server.address.port());
+    let with = |certificate: &str, key: Option<&str>| {
+        let client = ClientFiles { certificate: file(certificate), key: key.map(file) };
+        get_with(Options { client: Some(client), ..trusting() }, &url, ANYTHING)
+    };
+    assert_eq!(with("client.pem", None).1, b"secret");
+    assert!(with("server.pem", Some("server.key")).0.is_err(), "a stranger");
+    assert!(get_with(trusting(), &url, ANYTHING).0.is_err(), "nobody");
+    let error = with("server.key", None).0.unwrap_err().to_string();
+    assert!(error.contains("holds no certificate"), "{error}");
+    let error = with("server.pem", None).0.unwrap_err().to_string();
+    assert!(error.contains("server.pem\" cannot be used"), "{error}");
 }
 
 #[test]
