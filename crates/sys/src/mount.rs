@@ -13,6 +13,8 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 use rustix::path::Arg;
+use rustix::process::PidfdFlags;
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
 pub use rustix::mount::MountFlags;
 
@@ -190,6 +192,40 @@ fn set_attributes(fd: BorrowedFd<'_>, set: u64, propagation: u64, recursive: boo
 pub fn make_all_private() -> Result<(), CallError> {
     rustix::mount::mount_change(c"/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .map_err(|e| CallError::new("mount(\"/\", MS_REC|MS_PRIVATE)", e))
+}
+
+/// Gives the process a mount namespace of its own, in which its root directory is the root of a mount: after chroot(2)
+/// it is none, and neither can it be made private then nor another root take its place.
+///
+/// The process must have one thread; the working directory is the root afterwards.
+///
+/// # Errors
+/// What `unshare(2)`, `setns(2)` (kernel 5.8), `open_tree(2)`, `move_mount(2)` and `chroot(2)` answer.
+pub fn isolate_root() -> Result<(), CallError> {
+    crate::userns::unshare(UnshareFlags::NEWNS).map_err(|e| CallError::new("unshare(CLONE_NEWNS)", e))?;
+    let root = crate::rooted::Handle::open(c"/")?;
+    // Entering a namespace leads to its own root, outside of what was changed to before.
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .map_err(|e| CallError::new("pidfd_open(2)", e))?;
+    rustix::thread::move_into_thread_name_spaces(own.as_fd(), ThreadNameSpaceType::MOUNT)
+        .map_err(|e| CallError::new("setns(CLONE_NEWNS)", e))?;
+    make_all_private()?;
+    crate::process::change_dir_to(&root)?;
+    let copy = detached_copy(c".", true)?;
+    attach(&copy, &root)?;
+    crate::process::change_dir_to(&copy)?;
+    rustix::process::chroot(c".").map_err(|e| CallError::new("chroot(\".\")", e))?;
+    crate::process::change_dir(c"/")
+}
+
+/// Mounts the processes of this namespace at `/proc`, where descriptors cannot name anything yet.
+///
+/// # Errors
+/// What `mount(2)` answers.
+pub fn proc_of_root() -> Result<(), CallError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None)
+        .map_err(|e| CallError::new("mount(\"proc\", \"/proc\", \"proc\")", e))
 }
 
 /// A part of the tree as a mount that is attached nowhere yet.

@@ -415,7 +415,7 @@ fn wait(pid: Pid) -> Option<WaitStatus> {
 }
 
 /// Leaves namespaces of the parent for new ones.
-fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+pub(crate) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     // SAFETY: rustix marks the call unsafe for CLONE_FILES, which can close other code's
     // descriptors; only namespace flags are passed here.
     unsafe { rustix::thread::unshare_unsafe(flags) }
