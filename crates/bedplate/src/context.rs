@@ -19,8 +19,19 @@ const TEST_CLOCK: &str = "BEDPLATE_TEST_CLOCK";
 /// Where root's images are, and what every user may read.
 const SYSTEM_ROOT: &str = "/var/lib/bedplate";
 
+/// Whom a command believes over TLS, and as whom it comes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tls {
+    /// A bundle of root certificates.
+    pub(crate) authorities: Option<PathBuf>,
+    /// What servers are shown that ask.
+    pub(crate) client: Option<bedplate_fetch::ClientFiles>,
+    /// Believes whoever answers.
+    pub(crate) any_server: bool,
+}
+
 /// What a command may know of its surroundings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     /// Where this user's images are kept.
     pub(crate) root: PathBuf,
@@ -106,6 +117,14 @@ impl Context {
     /// # Errors
     /// A proxy variable that is no address.
     pub(crate) fn fetcher(&self) -> Result<Fetcher, Failure> {
+        self.fetcher_with(&Tls::default())
+    }
+
+    /// The same, with what a command line says of certificates.
+    ///
+    /// # Errors
+    /// A proxy variable that is no address.
+    pub(crate) fn fetcher_with(&self, tls: &Tls) -> Result<Fetcher, Failure> {
         // Lower case first, as curl and apt have it; HTTP_PROXY in upper case counts, too, as with Docker.
         let variable = |name: &str| {
             let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -113,8 +132,10 @@ impl Context {
         };
         let [http, https, all, none] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"].map(variable);
         let proxies = Proxies::new(http.as_deref(), https.as_deref(), all.as_deref(), none.as_deref())?;
-        let ca_bundle = std::env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
-        Ok(Fetcher::new(bedplate_fetch::Options { proxies, ca_bundle, ..Default::default() }))
+        let bundle = || std::env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let Tls { authorities, client, any_server } = tls.clone();
+        let ca_bundle = authorities.or_else(bundle);
+        Ok(Fetcher::new(bedplate_fetch::Options { proxies, ca_bundle, client, any_server, ..Default::default() }))
     }
 
     /// Says something that the user should know, on stderr.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use bedplate_packages::deb::crude::{Names, Rules, Script};
+use bedplate_packages::deb::crude::{self, Names, Rules, Script};
 use bedplate_packages::deb::index::{IndexError, PackagesIndex};
 use bedplate_packages::deb::select::{self, Role};
 use bedplate_packages::deb::solve::{SolveError, Source as UniverseSource, Universe};
@@ -66,11 +66,11 @@ pub struct Choice {
     pub stanzas: Vec<Box<[u8]>>,
 }
 
-/// Chooses packages.
+/// Chooses packages; `names` are those of debootstrap where they were chosen before.
 ///
 /// # Errors
 /// [`ChooseError`].
-pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, ChooseError> {
+pub(crate) fn choose(request: &Request, acquired: &Acquired, names: Option<Names>) -> Result<Choice, ChooseError> {
     let mut parsed = Vec::new();
     for (number, source) in acquired.sources.iter().enumerate() {
         for index in &source.indexes {
@@ -116,11 +116,19 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
             Resolver::Apt => select::Resolver::Apt,
             Resolver::Debootstrap => {
                 let script = if acquired.plan.distribution.name == "ubuntu" { Script::Ubuntu } else { Script::Debian };
-                select::Resolver::Debootstrap(Rules { https, ..Rules::new(script, &acquired.plan.suite.codename) })
+                let resolve = !request.no_dependencies;
+                select::Resolver::Debootstrap(Rules {
+                    https,
+                    resolve,
+                    ..Rules::new(script, &acquired.plan.suite.codename)
+                })
             }
         },
     };
-    let selection = select::select(&universe, &wanted)?;
+    let selection = match names {
+        Some(names) => crude::select_named(&universe, &wanted, names)?,
+        None => select::select(&universe, &wanted)?,
+    };
     let mut packages = Vec::with_capacity(selection.packages.len());
     for selected in &selection.packages {
         let Some((source, ..)) = parsed.get(selected.source) else { continue };
@@ -141,7 +149,7 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired) -> Result<Choice, C
         });
     }
     let mut stanzas = Vec::new();
-    if request.style == Style::Debuerreotype {
+    if matches!(request.style, Style::Debuerreotype | Style::Debootstrap) {
         let names: HashSet<&str> = selection.packages.iter().map(|selected| selected.package.name).collect();
         let all = parsed.iter().flat_map(|(.., index)| index.packages());
         stanzas.extend(all.filter(|package| names.contains(package.name)).map(|package| package.stanza.into()));

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::acquire;
+use crate::debootstrap::{Notes, NotesError};
 use crate::distribution::{Distribution, builtin, resolve};
 use crate::lock::Lock;
 use crate::recipe::{Recipe, RecipeError};
@@ -51,6 +52,25 @@ pub fn distribution(data: &[u8]) {
         let found = resolve(&format!("{}:{}", known[0].name, suite.codename), &known);
         assert_eq!(found.map(|found| &found.suite.codename), Ok(&suite.codename));
         assert!(suite.pockets.iter().all(|pocket| suite.name_of(*pocket).is_some()));
+    }
+}
+
+/// Reads notes of debootstrap, each after a line with its name: what is read is written as the same notes ever after.
+pub fn notes(data: &[u8]) {
+    let files = |wanted: &str| {
+        let mut lines =
+            data.split_inclusive(|byte| *byte == b'\n').skip_while(|line| line.trim_ascii() != wanted.as_bytes());
+        lines.next()?;
+        Some(lines.take_while(|line| !line.trim_ascii().is_empty()).flatten().copied().collect::<Vec<u8>>())
+    };
+    let Ok(notes) = Notes::read::<NotesError>(|name| Ok(files(name))) else { return };
+    let printed = notes.print();
+    let again = Notes::read::<NotesError>(|name| {
+        Ok(printed.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone().into_bytes()))
+    });
+    assert_eq!(again.as_ref(), Ok(&notes), "{printed:?}");
+    for (_, path) in &notes.files {
+        assert!(!path.starts_with('/') && !path.split('/').any(|part| part == ".."), "{path}");
     }
 }
 

@@ -230,7 +230,7 @@ pub(crate) fn path(text: &str) -> Result<TreePath, InstallError> {
 }
 
 /// Makes the links of a merged `/usr` that the packages need, unless a package brings them itself.
-fn alias(tree: &mut Tree, payloads: &[Payload], options: &Options) -> Result<(), InstallError> {
+pub(crate) fn alias(tree: &mut Tree, payloads: &[Payload], options: &Options) -> Result<(), InstallError> {
     if !options.merged_usr {
         return Ok(());
     }

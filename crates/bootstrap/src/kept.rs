@@ -74,7 +74,7 @@ pub fn key(resolved: &Resolved, request: &Request, epoch: Option<i64>) -> Result
             .collect(),
         unpacked_first: &resolved.debootstrap.required,
         base: match request.style {
-            Style::Debuerreotype => &resolved.debootstrap.base,
+            Style::Debuerreotype | Style::Debootstrap => &resolved.debootstrap.base,
             _ => &[],
         },
         stanzas: resolved.stanzas.iter().map(|stanza| Digest::of(stanza)).collect(),

@@ -4,6 +4,7 @@ use bedplate_image::ReadError;
 
 use crate::acquire::Kind;
 use crate::choose::ChooseError;
+use crate::debootstrap::{KitError, StageError};
 use crate::finish::FinishError;
 use crate::install::InstallError;
 use crate::lock::LockError;
@@ -25,6 +26,11 @@ impl BootstrapError {
             Self::Finish(FinishError::Tree { .. } | FinishError::Read(ReadError::TooLarge { .. })) => Kind::Input,
             Self::Finish(_) => Kind::Environment,
             Self::Lock(error) => error.kind(),
+            Self::Stage(StageError::Open(_) | StageError::Scan(_)) => Kind::Environment,
+            Self::Stage(StageError::Kit(KitError::Other { .. }) | StageError::Occupied { .. } | StageError::Locked) => {
+                Kind::User
+            }
+            Self::Stage(_) => Kind::Input,
         }
     }
 }

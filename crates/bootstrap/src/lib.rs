@@ -8,6 +8,7 @@
 
 pub mod acquire;
 mod choose;
+pub mod debootstrap;
 pub mod distribution;
 mod event;
 pub mod finish;

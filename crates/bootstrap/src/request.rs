@@ -34,6 +34,10 @@ pub struct Request {
     pub components: Vec<String>,
     /// Pockets; `None` for the suite's default.
     pub pockets: Option<Vec<Pocket>>,
+    /// More suites of the archive of the release pocket, whose packages are taken, too.
+    pub extra_suites: Vec<String>,
+    /// With debootstrap's rules: takes what the variant and `include` name, and nothing that they depend on.
+    pub no_dependencies: bool,
     /// Archives to ask, tried in their order.
     pub mirrors: Vec<Mirror>,
     /// More package sources: lines of `sources.list`, or stanzas of a `.sources` file.
@@ -79,6 +83,8 @@ impl Request {
             recommends: false,
             components: Vec::new(),
             pockets: None,
+            extra_suites: Vec::new(),
+            no_dependencies: false,
             mirrors: Vec::new(),
             extra_sources: Vec::new(),
             keyrings: Vec::new(),

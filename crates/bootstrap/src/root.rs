@@ -73,6 +73,11 @@ impl<'a> Ground<'a> {
         Ok(ground)
     }
 
+    /// Begins with what stands in `tree` before the first package.
+    pub(crate) fn begin(&mut self, tree: Tree) {
+        self.tree = tree;
+    }
+
     /// What the root holds.
     pub(crate) fn tree(&self) -> &Tree {
         &self.tree

@@ -7,14 +7,16 @@ use bedplate_oci::Digest;
 use bedplate_packages::deb::crude::Names;
 use bedplate_packages::deb::package::PackageError;
 use bedplate_packages::deb::payload::Payload;
+use bedplate_packages::deb::solve::order::Wave;
 use bedplate_run::RootKind;
 use bedplate_store::Lease;
 use bedplate_sys::userns::Privilege;
 use bedplate_tree::{Delta, Timestamp, Tree};
 use thiserror::Error;
 
-use crate::acquire::{self, AcquireError, Context, FirstFailure, Plan, Wanted};
+use crate::acquire::{self, AcquireError, Acquired, Context, FirstFailure, Plan, Wanted};
 use crate::choose::{Choice, ChooseError, Chosen, choose};
+use crate::debootstrap::StageError;
 use crate::distribution::Quirk;
 use crate::event::{Acquiring, Event, Observer};
 use crate::finish::debootstrap::{Process, Stage, Unpacked, imitate};
@@ -68,8 +70,13 @@ pub enum BootstrapError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The style needs more of the index than a lock holds.
-    #[error("style debuerreotype cannot be made from a lock: it holds what debootstrap writes down of the indexes")]
+    #[error(
+        "styles debuerreotype and debootstrap cannot be made from a lock: they hold what debootstrap writes down of the indexes"
+    )]
     LockedStyle,
+    /// A stage of debootstrap.
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// Scripts need rights that were not taken.
     #[error("scripts need the rights of root, or a user namespace")]
     Privilege,
@@ -116,9 +123,20 @@ pub struct Resolved {
     /// Where the packages were found; `None` where a lock names them. The indexes are gone by then: what runs scripts is
     /// forked many times, and best small.
     pub sources: Option<Vec<LockedSource>>,
+    /// For the style that leaves them in the root: the verified indexes.
+    pub acquired: Option<Acquired>,
 }
 
 impl Resolved {
+    /// What was chosen of verified indexes, which are kept only for the style that leaves them in the root.
+    pub(crate) fn new(acquired: Acquired, choice: Choice, request: &Request) -> Self {
+        let Choice { packages, debootstrap, stanzas } = choice;
+        let sources = Some(acquired.sources.iter().map(LockedSource::of).collect());
+        let plan = acquired.plan.clone();
+        let acquired = (request.style == Style::Debootstrap).then_some(acquired);
+        Self { plan, packages, debootstrap, stanzas, sources, acquired }
+    }
+
     /// The lock of the root that was made of these packages: what it takes to make it again. `None` where it was made
     /// from one.
     #[must_use]
@@ -148,10 +166,9 @@ pub fn resolve(request: &Request, context: &Context<'_>, observer: &dyn Observer
     let acquiring = Acquiring(observer);
     let context = Context { observer: &acquiring, ..*context };
     let acquired = acquire::open(request, &context)?;
-    let Choice { packages, debootstrap, stanzas } = choose(request, &acquired)?;
+    let Choice { packages, debootstrap, stanzas } = choose(request, &acquired, None)?;
     tell(&packages, observer);
-    let sources = Some(acquired.sources.iter().map(LockedSource::of).collect());
-    Ok(Resolved { plan: acquired.plan, packages, debootstrap, stanzas, sources })
+    Ok(Resolved::new(acquired, Choice { packages, debootstrap, stanzas }, request))
 }
 
 /// Takes the packages that a lock names; no archive is asked for an index, and no solver runs.
@@ -166,7 +183,7 @@ pub fn resolve_locked(
     context: &Context<'_>,
     observer: &dyn Observer,
 ) -> Result<Resolved, BootstrapError> {
-    if request.style == Style::Debuerreotype {
+    if matches!(request.style, Style::Debuerreotype | Style::Debootstrap) {
         return Err(BootstrapError::LockedStyle);
     }
     let mut plan = acquire::plan(request, context.host)?;
@@ -187,10 +204,10 @@ pub fn resolve_locked(
         .collect();
     tell(&packages, observer);
     let debootstrap = Names { required: lock.unpacked_first.clone(), base: Vec::new() };
-    Ok(Resolved { plan, packages, debootstrap, stanzas: Vec::new(), sources: None })
+    Ok(Resolved { plan, packages, debootstrap, stanzas: Vec::new(), sources: None, acquired: None })
 }
 
-fn tell(packages: &[Chosen], observer: &dyn Observer) {
+pub(crate) fn tell(packages: &[Chosen], observer: &dyn Observer) {
     let bytes = packages.iter().map(|chosen| chosen.wanted.size).sum();
     observer.event(Event::Chosen { packages: packages.len(), bytes });
 }
@@ -272,21 +289,61 @@ impl<'a> Workshop<'a> {
         request: &Request,
         settings: &'b Settings<'a>,
     ) -> Result<Built<'b>, BootstrapError> {
-        let plan = &resolved.plan;
-        let newest = self.packages.iter().map(Payload::newest).max().unwrap_or(0);
-        let epoch = Timestamp::from_seconds(request.epoch.or(settings.source_date_epoch).unwrap_or(newest));
-        let mut contents = ContentSources::new().with_streams(move |digest: &Digest| {
+        self.build_on(resolved, request, settings, Tree::new(), self.contents())
+    }
+
+    /// The packages.
+    pub(crate) fn packages(&self) -> &[Payload] {
+        &self.packages
+    }
+
+    /// The bytes of the packages.
+    #[must_use]
+    pub fn contents(&self) -> ContentSources<'_> {
+        ContentSources::new().with_streams(move |digest: &Digest| {
             self.payloads.stream(digest).map_err(|error| Box::new(error) as Box<dyn std::error::Error + Send + Sync>)
-        });
+        })
+    }
+
+    /// No time in the root is later.
+    #[must_use]
+    pub fn epoch(&self, request: &Request, settings: &Settings<'_>) -> Timestamp {
+        let newest = self.packages.iter().map(Payload::newest).max().unwrap_or(0);
+        Timestamp::from_seconds(request.epoch.or(settings.source_date_epoch).unwrap_or(newest))
+    }
+
+    /// How the packages are installed, and in which waves.
+    pub(crate) fn installation(
+        &self,
+        resolved: &Resolved,
+        request: &Request,
+        settings: &Settings<'_>,
+    ) -> Result<(install::Options, Vec<Wave>), BootstrapError> {
+        let plan = &resolved.plan;
         let options = install::Options {
             architecture: plan.architecture.clone(),
             foreign: Vec::new(),
             merged_usr: plan.merged_usr,
-            epoch,
+            epoch: self.epoch(request, settings),
             scripts: settings.scripts,
         };
         let waves = crate::waves::waves(&plan.architecture, &self.packages, &resolved.debootstrap.required)
             .map_err(BootstrapError::Control)?;
+        Ok((options, waves))
+    }
+
+    /// The same upon what `base` holds, whose bytes are among `contents`.
+    pub(crate) fn build_on<'b>(
+        &'b self,
+        resolved: &Resolved,
+        request: &Request,
+        settings: &'b Settings<'a>,
+        base: Tree,
+        mut contents: ContentSources<'b>,
+    ) -> Result<Built<'b>, BootstrapError> {
+        let plan = &resolved.plan;
+        let (options, waves) = self.installation(resolved, request, settings)?;
+        let epoch = options.epoch;
         let mut steps = Steps { request, lease: settings.lease, epoch, done: Vec::new() };
         let mut observe = |step: install::Step<'_>| settings.observer.event(Event::Install(step));
         let mut tree = if request.variant == Variant::Extract {
@@ -296,13 +353,14 @@ impl<'a> Workshop<'a> {
         } else {
             let privilege = settings.privilege.ok_or(BootstrapError::Privilege)?;
             let mut ground = Ground::new(settings.lease, privilege, settings.root, epoch)?;
+            ground.begin(base);
             let lease = settings.lease;
             install::install(&mut ground, lease, &mut contents, &self.packages, &waves, &options, &mut observe)?;
             steps.carry_out(&mut ground, &mut contents, settings.resolv_conf, &mut observe)?;
             ground.into_tree()
         };
         let steps = steps.done;
-        if request.style == Style::Debuerreotype {
+        if matches!(request.style, Style::Debuerreotype | Style::Debootstrap) {
             self.imitate(resolved, &mut tree, &contents, epoch, settings)?;
         }
         let packages: Vec<InstalledPackage> = (self.packages.iter().map(Payload::control))

@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     target("bootstrap_debconf", Shape::Text, bedplate_bootstrap::fuzz::debconf),
     target("bootstrap_distribution", Shape::Text, bedplate_bootstrap::fuzz::distribution),
     target("bootstrap_lock", Shape::Text, bedplate_bootstrap::fuzz::lock),
+    target("bootstrap_notes", Shape::Text, bedplate_bootstrap::fuzz::notes),
     target("bootstrap_recipe", Shape::Text, bedplate_bootstrap::fuzz::recipe),
     target("bootstrap_remembered", Shape::Text, bedplate_bootstrap::fuzz::remembered),
     target("dockerfile_expand", Shape::Text, bedplate_dockerfile::fuzz::expand),

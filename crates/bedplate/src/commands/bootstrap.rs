@@ -3,11 +3,12 @@
 mod arguments;
 mod show;
 mod sink;
+mod stages;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use bedplate_bootstrap::acquire::{Context as AcquireContext, Host, Quiet};
+use bedplate_bootstrap::acquire::{Context as AcquireContext, Host, Quiet, machine};
 use bedplate_bootstrap::kept::{self, Kept};
 use bedplate_bootstrap::lock::{Lock, LockedStep};
 use bedplate_bootstrap::native::Scripts;
@@ -23,8 +24,10 @@ use bedplate_tree::Timestamp;
 pub(crate) use arguments::{Args, yes_or_no};
 use show::Shown;
 pub(crate) use sink::Sink;
+use stages::Stage;
+pub(crate) use stages::{AtHand, Part, Site, prepare_root};
 
-use crate::context::Context;
+use crate::context::{Context, Tls};
 use crate::failure::{Failure, Kind};
 
 /// Bootstraps; prints the image ID, or the packages.
@@ -50,6 +53,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let goal = match args.output.as_ref().or(recipe.as_ref().and_then(|recipe| recipe.output.as_ref())) {
         _ if args.print_debs => Goal::List,
         _ if args.download_only => Goal::Download,
+        _ if args.make_tarball.is_some() => Goal::Tarball(args.make_tarball.clone().unwrap_or_default()),
+        Some(output) if args.foreign || args.second_stage => {
+            let part = if args.foreign { Part::First } else { Part::Second };
+            Goal::Site(Site { directory: directory(output)?, part, keep_notes: false })
+        }
         Some(output) => Goal::Write(match (Sink::parse(output)?, args.dockerfile) {
             (sink, false) => sink,
             (Sink::Archive { path, compression, .. }, true) => Sink::Archive { path, compression, dockerfile: true },
@@ -61,6 +69,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         request,
         goal,
         lock,
+        at_hand: args.at_hand()?,
+        tls: Tls::default(),
+        debs: None,
         offline: args.offline,
         jobs: args.jobs,
         root: args.root_kind.into(),
@@ -83,6 +94,10 @@ pub(crate) enum Goal {
     Image(Vec<Reference>),
     /// A root outside of the store.
     Write(Sink),
+    /// What was fetched, as debootstrap's tarball.
+    Tarball(PathBuf),
+    /// A directory, in debootstrap's stages.
+    Site(Site),
 }
 
 /// A bootstrap to be done, whichever command line said it.
@@ -94,6 +109,12 @@ pub(crate) struct Job {
     pub(crate) goal: Goal,
     /// The lock that names the packages.
     pub(crate) lock: Option<Lock>,
+    /// What is at hand in place of the archive.
+    pub(crate) at_hand: Option<AtHand>,
+    /// Certificates.
+    pub(crate) tls: Tls,
+    /// A directory in which packages are kept, too.
+    pub(crate) debs: Option<PathBuf>,
     /// Takes everything from the caches.
     pub(crate) offline: bool,
     /// Threads that decode.
@@ -110,6 +131,8 @@ pub(crate) struct Job {
 
 /// Shows a bootstrap to its user.
 pub(crate) trait Display: Observer {
+    /// The packages are chosen.
+    fn resolved(&self, _: &Resolved) {}
     /// The store holds the image already.
     fn kept(&self) {}
     /// The root is finished and is being written.
@@ -121,13 +144,14 @@ pub(crate) trait Display: Observer {
 impl Job {
     /// Does it.
     pub(crate) fn carry_out(&self, shown: &dyn Display, context: &Context) -> Result<u8, Failure> {
-        let Self { request, goal, .. } = self;
+        let Self { goal, .. } = self;
         // While there is one thread, and before any file of the store is opened: what scripts own belongs to other users.
         // Packages that are only unpacked into an archive need no rights at all.
         let needs_root = match goal {
-            Goal::List | Goal::Download => false,
-            Goal::Image(_) => request.variant != Variant::Extract,
-            Goal::Write(sink) => request.variant != Variant::Extract || sink.owns(),
+            Goal::List | Goal::Download | Goal::Tarball(_) => false,
+            Goal::Site(_) => true,
+            Goal::Image(_) => self.request.variant != Variant::Extract,
+            Goal::Write(sink) => self.request.variant != Variant::Extract || sink.owns(),
         };
         let privilege = if needs_root { Some(become_root(&Sources::default())?) } else { None };
         if let Goal::Write(sink) = goal {
@@ -135,7 +159,7 @@ impl Job {
         }
         let store = context.store()?;
         let lease = store.lease()?;
-        let fetcher = context.fetcher()?;
+        let fetcher = context.fetcher_with(&self.tls)?;
         let host = Host::read(Path::new("/"))?;
         let acquiring = AcquireContext {
             store: &store,
@@ -145,12 +169,35 @@ impl Job {
             offline: self.offline,
             observer: &Quiet,
         };
-        let resolved = match &self.lock {
-            Some(lock) => resolve_locked(lock, request, &acquiring, &shown)?,
-            None => resolve(request, &acquiring, &shown)?,
+        let at_hand = self.at_hand.as_ref().map(|at_hand| at_hand.open(&self.request, &lease)).transpose()?;
+        let (kit, request) = match &at_hand {
+            Some((kit, request)) => (Some(kit), request),
+            None => (None, &self.request),
         };
+        let resolved = match (&self.lock, kit) {
+            (Some(lock), _) => resolve_locked(lock, request, &acquiring, &shown)?,
+            (None, Some(kit)) => kit.resolve(request, &acquiring, &shown)?,
+            (None, None) => resolve(request, &acquiring, &shown)?,
+        };
+        shown.resolved(&resolved);
         if matches!(goal, Goal::List) {
             return print_debs(request, &resolved);
+        }
+        let stage = Stage { resolved: &resolved, request, acquiring: &acquiring, shown, context };
+        if let Some(folder) = &self.debs {
+            stage.keep_packages(folder)?;
+        }
+        match goal {
+            Goal::Tarball(path) => {
+                stage.write_tarball(path)?;
+                shown.finish();
+                return Ok(0);
+            }
+            Goal::Site(site) if site.part == Part::Stock => {
+                stage.fill(site)?;
+                return Ok(0);
+            }
+            _ => {}
         }
         let key = match goal {
             Goal::Image(_) if !self.no_cache => kept::key(&resolved, request, context.source_date_epoch)?,
@@ -181,13 +228,13 @@ impl Job {
         if matches!(goal, Goal::Download) {
             return Ok(0);
         }
-        let built = workshop.build(&resolved, request, &settings).map_err(|error| match &privilege {
-            Some(Privilege::One { reason, .. }) => Failure::from(error).hint(format!(
-                "there is one user ID here ({reason}), and scripts give files to others: a range in /etc/subuid and \
-                 /etc/subgid cures it, and --variant extract needs none"
-            )),
-            _ => error.into(),
-        })?;
+        let explained = |failure: Failure| explain(failure, privilege.as_ref(), &resolved);
+        if let Goal::Site(site) = goal {
+            stage.work(site, &workshop, &settings).map_err(explained)?;
+            shown.finish();
+            return Ok(0);
+        }
+        let built = workshop.build(&resolved, request, &settings).map_err(|error| explained(error.into()))?;
         self.check_steps(&built.steps)?;
         shown.writing();
         let about = sink::about(&resolved, request, &built)?;
@@ -214,7 +261,7 @@ impl Job {
                 }
                 Some(image)
             }
-            Goal::List | Goal::Download => None,
+            Goal::List | Goal::Download | Goal::Tarball(_) | Goal::Site(_) => None,
         };
         self.end(shown, &resolved, built.epoch, &built.steps, image)
     }
@@ -242,6 +289,31 @@ impl Job {
             writeln!(io::stdout(), "{}", image.id())?;
         }
         Ok(0)
+    }
+}
+
+/// The directory that stages are done in.
+fn directory(output: &str) -> Result<PathBuf, Failure> {
+    match Sink::parse(output)? {
+        Sink::Directory(path) => Ok(path),
+        _ => Err(Failure::new(Kind::User, format!("stages are done in a directory, and {output:?} is to be none"))
+            .hint("end it with /: -o DIR/")),
+    }
+}
+
+/// Says what to do where scripts have no chance.
+fn explain(failure: Failure, privilege: Option<&Privilege>, resolved: &Resolved) -> Failure {
+    let architecture = resolved.plan.architecture.as_str();
+    match privilege {
+        Some(Privilege::One { reason, .. }) => failure.hint(format!(
+            "there is one user ID here ({reason}), and scripts give files to others: a range in /etc/subuid and \
+             /etc/subgid cures it, and --variant extract needs none"
+        )),
+        _ if architecture != machine() => failure.hint(format!(
+            "scripts of {architecture} run on such a machine, or here once an emulator is registered for it (package \
+             qemu-user-static); --variant extract and debootstrap --foreign run none"
+        )),
+        _ => failure,
     }
 }
 

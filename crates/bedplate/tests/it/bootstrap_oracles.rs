@@ -23,7 +23,7 @@ pub(crate) fn mirror() -> Option<String> {
     host::mirror("bookworm")
 }
 
-fn run(folder: &Path, arguments: &[&str]) {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) {
     let mut command = Command::new(arguments[0]);
     let output = command.args(&arguments[1..]).current_dir(folder).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
@@ -126,9 +126,9 @@ fn the_debuerreotype_style_is_its_tar_bit_for_bit() {
     }
 }
 
-/// The stated differences: who has it, and the pattern.
-fn stated() -> Vec<(&'static str, &'static str)> {
-    let lines = DIFFERENCES.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+/// Differences as a file states them: who has it, and the pattern.
+fn stated(file: &'static str) -> Vec<(&'static str, &'static str)> {
+    let lines = file.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     let parts = |line: &'static str| {
         let parts: Vec<&str> = line.split('|').map(str::trim).collect();
         assert!(parts.len() == 3 && !parts[2].is_empty(), "{line}: expected who, path and reason");
@@ -137,8 +137,9 @@ fn stated() -> Vec<(&'static str, &'static str)> {
     lines.map(parts).collect()
 }
 
-fn is_stated(who: &str, path: &str) -> bool {
-    stated().iter().any(|(stated, pattern)| {
+/// Tells whether a file states a difference.
+pub(crate) fn is_stated(file: &'static str, who: &str, path: &str) -> bool {
+    stated(file).iter().any(|(stated, pattern)| {
         *stated == who
             && match pattern.strip_suffix('*') {
                 Some(folder) => path.strip_prefix(folder).is_some_and(|name| !name.contains('/')),
@@ -149,7 +150,9 @@ fn is_stated(who: &str, path: &str) -> bool {
 
 #[test]
 fn the_differences_are_few() {
-    assert!(stated().len() <= MAX_DIFFERENCES, "{} lines", stated().len());
+    let lines = stated(DIFFERENCES).len();
+    assert!(lines <= MAX_DIFFERENCES, "{lines} lines");
+    let is_stated = |who, path| is_stated(DIFFERENCES, who, path);
     assert!(is_stated("theirs", "dev/null") && !is_stated("theirs", "dev/a/b") && !is_stated("ours", "dev/null"));
     assert!(is_stated("both", "etc/shells") && !is_stated("both", "etc/shells2"));
 }
@@ -189,7 +192,7 @@ fn beside_mmdebstrap(test: &str, suite: &str, variants: &[&str], hooks: &[&str])
         let found = compare(&ours, &theirs, false);
         let unstated: BTreeSet<String> = found
             .iter()
-            .filter(|(who, path, _)| !is_stated(who, path))
+            .filter(|(who, path, _)| !is_stated(DIFFERENCES, who, path))
             .map(|(who, path, what)| format!("{who} | {path} | {what}"))
             .collect();
         assert!(unstated.is_empty(), "{suite} {set}:\n{}", unstated.into_iter().collect::<Vec<_>>().join("\n"));

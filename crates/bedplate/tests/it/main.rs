@@ -10,6 +10,7 @@ mod bootstrap_same;
 mod bootstrap_sinks;
 mod build;
 mod copying;
+mod debootstrap;
 mod import;
 mod keyring;
 mod kit;

@@ -100,6 +100,18 @@ pub enum AcquireError {
         #[source]
         source: std::io::Error,
     },
+    /// A file is not among those that are at hand.
+    #[error("{what} is not among the files at hand")]
+    NotAtHand {
+        /// What people call it.
+        what: String,
+    },
+    /// The Release file does not list the uncompressed form that is at hand.
+    #[error("index {what} cannot be verified: the Release file lists it in compressed forms only")]
+    NotListed {
+        /// What people call it.
+        what: String,
+    },
     /// A keyring file does not exist.
     #[error("keyring {path:?} does not exist")]
     NoKeyring {
@@ -328,6 +340,8 @@ impl AcquireError {
             Self::Fetch { .. } => Kind::User,
             Self::Store { .. } | Self::Cache { .. } => Kind::Environment,
             Self::Offline { .. }
+            | Self::NotAtHand { .. }
+            | Self::NotListed { .. }
             | Self::NoKeyring { .. }
             | Self::NoRelease { .. }
             | Self::NoComponent { .. }
@@ -375,6 +389,8 @@ impl AcquireError {
             Self::TooLarge { .. } => {
                 "no archive of a distribution has anything that large: this one is broken or hostile; ask another one with --mirror"
             }
+            Self::NotAtHand { .. } => "make the tarball anew, for the same suites, components and architecture",
+            Self::NotListed { .. } => "take it as it is with --no-check-gpg, or let packages be fetched",
             Self::WeakIndex { .. } => "archives that have nothing better are used with --allow-unsigned only",
             _ => return None,
         };

@@ -104,6 +104,16 @@ impl<'r> WantedIndex<'r> {
         Ok(Some(self.index(bytes)))
     }
 
+    /// Takes its uncompressed bytes from elsewhere; `unsigned` ones need not be listed.
+    pub(crate) fn take(&self, bytes: Vec<u8>, unsigned: bool) -> Result<Index, AcquireError> {
+        match self.plain {
+            Some(plain) => self.verify(plain, &bytes)?,
+            None if unsigned => {}
+            None => return Err(AcquireError::NotListed { what: self.name.clone() }),
+        }
+        Ok(self.index(bytes))
+    }
+
     fn index(&self, bytes: Vec<u8>) -> Index {
         let listed = self.plain.and_then(|plain| plain.sha256);
         Index {

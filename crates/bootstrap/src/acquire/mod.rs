@@ -17,6 +17,7 @@ mod host;
 mod host_sources;
 mod indexes;
 mod keys;
+mod local;
 mod observe;
 mod open;
 mod packages;
@@ -25,16 +26,19 @@ mod signed;
 
 use bedplate_fetch::{Fetcher, Url};
 use bedplate_oci::Digest;
+use bedplate_packages::deb::release::Release;
 use bedplate_store::Store;
 
 pub use error::{AcquireError, Kind};
 pub use first::FirstFailure;
 pub use host::{Host, HostError, HostFile};
+pub(crate) use indexes::MAX_INDEX;
+pub(crate) use local::{adopt, open_local};
 pub use observe::{Event, Notice, Observer, Quiet, Stage};
 pub use open::{open, open_plan};
 pub(crate) use packages::below;
 pub use packages::{Fetched, Wanted, fetch, fetch_each};
-pub use plan::{ArchiveChoice, Plan, PlannedSource, plan};
+pub use plan::{ArchiveChoice, Plan, PlannedSource, machine, plan};
 
 use crate::distribution::Pocket;
 
@@ -81,6 +85,8 @@ pub struct Source {
     pub suite: String,
     /// Roots of the archive, tried in this order; `Filename` is relative to them.
     pub mirrors: Vec<Url>,
+    /// The Release file as it came.
+    pub(crate) document: signed::Document,
     /// What its Release file says.
     pub release: ReleaseFacts,
     /// Its indexes: components in the order asked for, then `all` after the architecture's own.
@@ -112,6 +118,24 @@ pub struct ReleaseFacts {
     pub but_automatic_upgrades: bool,
     /// The fingerprint of the certificate that signed it, in upper case; `None` where no signature was asked for.
     pub signer: Option<String>,
+}
+
+impl ReleaseFacts {
+    fn of(release: &Release, verified: &signed::Verified, date: i64) -> Self {
+        Self {
+            digest: signed::digest(verified),
+            origin: release.origin.clone(),
+            label: release.label.clone(),
+            suite: release.suite.clone(),
+            codename: release.codename.clone(),
+            version: release.version.clone(),
+            date,
+            valid_until: release.valid_until,
+            not_automatic: release.not_automatic,
+            but_automatic_upgrades: release.but_automatic_upgrades,
+            signer: verified.signer.clone(),
+        }
+    }
 }
 
 /// A verified index.

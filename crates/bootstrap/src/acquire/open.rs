@@ -24,6 +24,7 @@ const MAX_FUTURE: i64 = bedplate_trust::SKEW as i64;
 struct Opened {
     /// Which source of the plan it is.
     position: usize,
+    document: signed::Document,
     release: Release,
     facts: ReleaseFacts,
     /// The mirror that served the Release file first, then the others.
@@ -115,6 +116,7 @@ pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireE
                 name: planned.name(),
                 suite: planned.suite.clone(),
                 mirrors: opened.mirrors,
+                document: opened.document,
                 release: opened.facts,
                 indexes: Vec::new(),
             })
@@ -146,7 +148,7 @@ fn at_once<T: Send, R: Send>(
 }
 
 /// The indexes of a source: each component for the architecture, then for `all` where it is apart.
-fn indexes_of<'r>(
+pub(super) fn indexes_of<'r>(
     release: &'r Release,
     planned: &PlannedSource,
     architecture: &str,
@@ -240,24 +242,17 @@ fn open_source(
     }
     let mut mirrors = vec![mirror.clone()];
     mirrors.extend(source.mirrors.iter().filter(|other| **other != mirror).cloned());
-    let facts = ReleaseFacts {
-        digest: signed::digest(&verified),
-        origin: release.origin.clone(),
-        label: release.label.clone(),
-        suite: release.suite.clone(),
-        codename: release.codename.clone(),
-        version: release.version.clone(),
-        date,
-        valid_until: release.valid_until,
-        not_automatic: release.not_automatic,
-        but_automatic_upgrades: release.but_automatic_upgrades,
-        signer: verified.signer,
-    };
-    Ok(Some(Opened { position, release, facts, mirrors, before: before.map(|(release, _)| release) }))
+    let facts = ReleaseFacts::of(&release, &verified, date);
+    Ok(Some(Opened { position, release, facts, mirrors, document, before: before.map(|(release, _)| release) }))
 }
 
 /// Refuses the Release file of another suite, or of another pocket of the same one: all of them are signed by the same keys.
-fn check_suite(release: &Release, source: &PlannedSource, plan: &Plan, mirror: &Url) -> Result<(), AcquireError> {
+pub(super) fn check_suite(
+    release: &Release,
+    source: &PlannedSource,
+    plan: &Plan,
+    mirror: &Url,
+) -> Result<(), AcquireError> {
     if source.flat {
         return Ok(());
     }
@@ -284,7 +279,7 @@ fn check_suite(release: &Release, source: &PlannedSource, plan: &Plan, mirror: &
 }
 
 /// Refuses a Release file without a date, from the future, or that expired; gives its date.
-fn check_dates(
+pub(super) fn check_dates(
     release: &Release,
     source: &PlannedSource,
     mirror: &Url,

@@ -22,7 +22,7 @@ use super::{Context, Source};
 pub(crate) const MAX_PACKAGE: u64 = 16 << 30;
 
 /// Bytes written to the disk at once.
-const BUFFER: usize = 256 * 1024;
+pub(super) const BUFFER: usize = 256 * 1024;
 
 /// A package to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -123,6 +123,9 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, AcquireError> {
             sources.push(planner.pocket(*pocket)?);
         }
     }
+    for suite in &request.extra_suites {
+        sources.extend(planner.beside(suite, sources.first()));
+    }
     for text in &request.extra_sources {
         sources.extend(planner.extra(text)?);
     }
@@ -268,6 +271,15 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Another suite of the archive that another source asks; the image asks it, too.
+    fn beside(&mut self, suite: &str, like: Option<&PlannedSource>) -> Option<PlannedSource> {
+        let like = like?;
+        if let Some(known) = self.image_sources.iter_mut().find(|known| known.suites.contains(&like.suite)) {
+            known.suites.push(suite.to_owned());
+        }
+        Some(PlannedSource { pocket: None, suite: suite.to_owned(), optional: false, ..like.clone() })
+    }
+
     /// The sources that the user wrote down: a line of `sources.list`, or stanzas of a `.sources` file.
     fn extra(&mut self, text: &str) -> Result<Vec<PlannedSource>, AcquireError> {
         let first = text.trim_start();
@@ -378,7 +390,8 @@ fn is_public(url: &Url) -> bool {
 }
 
 /// The architecture of this machine in Debian's words.
-fn machine() -> &'static str {
+#[must_use]
+pub fn machine() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "x86" => "i386",

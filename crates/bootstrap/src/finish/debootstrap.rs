@@ -28,7 +28,7 @@ use super::edit::{Editor, own_path};
 use super::{FinishError, Note};
 
 /// The table of file systems of a root that nobody configured.
-pub(super) const FSTAB: &str = "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n";
+pub(crate) const FSTAB: &str = "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n";
 
 /// The top-level directories that move into `/usr`, in debootstrap's order.
 const MERGED: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];

@@ -221,7 +221,7 @@ impl<'a> Editor<'a> {
 }
 
 /// A path that this crate wrote itself.
-pub(super) fn own_path(path: &str) -> TreePath {
+pub(crate) fn own_path(path: &str) -> TreePath {
     TreePath::parse(path.as_bytes()).expect("the paths that finishing names are short and without NUL")
 }
 

@@ -6,6 +6,7 @@
 //!   style docker               what official images hold, with package sources of every pocket asked for
 //!   style debuerreotype        the tar of debuerreotype 0.15, byte for byte
 //!   style mkimage-debootstrap  what moby's script of that name left behind
+//!   style debootstrap          what debootstrap leaves in a directory
 //!   style plain                only what reproducibility demands
 //! ```
 //!
@@ -30,7 +31,8 @@ use bedplate_packages::deb::compose::{PathFilter, matches};
 use bedplate_tree::{Timestamp, Tree, TreeError, TreePath};
 use thiserror::Error;
 
-use edit::{Editor, own_path};
+use edit::Editor;
+pub(crate) use edit::own_path;
 use snippets::Snippets;
 
 pub use edit::MAX_EDITED;
@@ -45,13 +47,16 @@ pub enum Style {
     Debuerreotype,
     /// As moby's `contrib/mkimage/debootstrap` did.
     MkimageDebootstrap,
+    /// What debootstrap leaves in a directory, to be entered with chroot(8).
+    Debootstrap,
     /// Only what reproducibility demands.
     Plain,
 }
 
 impl Style {
     /// Every style, the default first.
-    pub const ALL: [Self; 4] = [Self::Docker, Self::Debuerreotype, Self::MkimageDebootstrap, Self::Plain];
+    pub const ALL: [Self; 5] =
+        [Self::Docker, Self::Debuerreotype, Self::MkimageDebootstrap, Self::Debootstrap, Self::Plain];
 
     /// The name on the command line and in recipes.
     #[must_use]
@@ -60,6 +65,7 @@ impl Style {
             Self::Docker => "docker",
             Self::Debuerreotype => "debuerreotype",
             Self::MkimageDebootstrap => "mkimage-debootstrap",
+            Self::Debootstrap => "debootstrap",
             Self::Plain => "plain",
         }
     }
@@ -73,7 +79,7 @@ impl fmt::Display for Style {
 
 /// A style that nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("no style \"{name}\": docker, debuerreotype, mkimage-debootstrap and plain exist")]
+#[error("no style \"{name}\": docker, debuerreotype, mkimage-debootstrap, debootstrap and plain exist")]
 pub struct UnknownStyle {
     /// What was asked for.
     pub name: String,
@@ -237,6 +243,7 @@ pub fn finish(
         Style::Docker => docker(editor_ref, facts, options)?,
         Style::Debuerreotype => debuerreotype(editor_ref, facts, options)?,
         Style::MkimageDebootstrap => mkimage_debootstrap(editor_ref, facts, options)?,
+        Style::Debootstrap => debootstrap(editor_ref, facts, options)?,
         Style::Plain => plain(editor_ref, facts, options)?,
     }
     let notes = editor.finish();
@@ -281,6 +288,14 @@ fn mkimage_debootstrap(editor: &mut Editor<'_>, facts: &Facts, options: &Options
 fn plain(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
     common(editor, facts)?;
     sources::write(editor, facts, options.sources)?;
+    left_out(editor, facts, options, 0o755)
+}
+
+/// What the making left behind and no machine should have twice is gone; all else is debootstrap's.
+fn debootstrap(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
+    reproducible::machine_id(editor)?;
+    reproducible::without_traces(editor);
+    reproducible::shadow_days(editor, facts.epoch.seconds)?;
     left_out(editor, facts, options, 0o755)
 }
 

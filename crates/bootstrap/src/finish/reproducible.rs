@@ -41,13 +41,18 @@ pub const OLD: &[(&str, &str)] = &[
     ("etc/subgid-", "a copy of a state in the middle of the making"),
 ];
 
-/// Directories that are emptied, but for some names.
-pub const EMPTIED: &[(&str, &[&str], &str)] = &[
+/// Directories that are emptied after any making, but for some names.
+pub const LEFTOVERS: &[(&str, &[&str], &str)] = &[
     // /var/lock leads to /run/lock. Debian Policy 9.1.4.
     ("run", &["lock"], "the state of a running system"),
     ("run/lock", &[], "the state of a running system"),
     ("tmp", &[], "leftovers of the making"),
     ("var/tmp", &[], "leftovers of the making"),
+    ("var/lib/dpkg/updates", &[], "dpkg's journal, taken into its status"),
+];
+
+/// Directories that are emptied in images, but for some names.
+pub const EMPTIED: &[(&str, &[&str], &str)] = &[
     ("dev", &[], "whoever runs the image mounts its own"),
     ("proc", &[], "whoever runs the image mounts its own"),
     ("sys", &[], "whoever runs the image mounts its own"),
@@ -55,15 +60,25 @@ pub const EMPTIED: &[(&str, &[&str], &str)] = &[
     ("var/lib/apt/lists/partial", &[], "indexes are stale soon, and `apt-get update` fetches them"),
     ("var/cache/apt/archives", &["partial"], "what is installed needs no archive"),
     ("var/cache/apt/archives/partial", &[], "what is installed needs no archive"),
-    ("var/lib/dpkg/updates", &[], "dpkg's journal, taken into its status"),
 ];
 
 /// Everything of the lists above.
 pub(super) fn clean(editor: &mut Editor<'_>) {
-    for (path, reason) in REMOVED.iter().chain(OLD) {
+    for (path, reason) in OLD {
         editor.remove(path, reason);
     }
+    without_traces(editor);
     for (path, keep, reason) in EMPTIED {
+        editor.empty(path, keep, reason);
+    }
+}
+
+/// What tells of the machine and the hour at which a root was made.
+pub(super) fn without_traces(editor: &mut Editor<'_>) {
+    for (path, reason) in REMOVED {
+        editor.remove(path, reason);
+    }
+    for (path, keep, reason) in LEFTOVERS {
         editor.empty(path, keep, reason);
     }
 }
@@ -152,14 +167,15 @@ mod tests {
     fn every_path_of_the_lists_goes_and_has_a_reason() {
         let paths: Vec<&str> = REMOVED.iter().chain(OLD).map(|(path, _)| *path).collect();
         let files: Vec<String> = paths.iter().map(|path| format!("{path}=x")).collect();
-        let inside: Vec<String> = EMPTIED.iter().map(|(path, ..)| format!("{path}/left=x")).collect();
+        let emptied: Vec<&str> = LEFTOVERS.iter().chain(EMPTIED).map(|(path, ..)| *path).collect();
+        let inside: Vec<String> = emptied.iter().map(|path| format!("{path}/left=x")).collect();
         let lines: Vec<&str> = files.iter().chain(&inside).map(String::as_str).collect();
         let mut tree = root(&lines);
         let contents = bedplate_image::ContentSources::new();
         let mut editor = Editor::new(&mut tree, &contents, EPOCH);
         clean(&mut editor);
         let notes = editor.finish();
-        assert_eq!(notes.len(), paths.len() + EMPTIED.len());
+        assert_eq!(notes.len(), paths.len() + emptied.len());
         assert!(notes.iter().all(|note| !note.reason.is_empty()));
         assert!(shown(&tree).iter().all(|line| line.ends_with('/')), "{:?}", shown(&tree));
         assert!(shown(&tree).contains(&"run/lock/".to_owned()));

@@ -65,7 +65,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("allow-unsigned", "strings", "none", "Roots of archives that need no signature; recorded in the lock."),
     key("allow-downgrade", "boolean", "`false`", "Takes a Release file that is older than the newest one seen."),
-    key("style", "string", "`docker`", "The kind of image: `docker`, `debuerreotype`, `mkimage-debootstrap`, `plain`."),
+    key(
+        "style",
+        "string",
+        "`docker`",
+        "The kind of image: `docker`, `debuerreotype`, `mkimage-debootstrap`, `debootstrap`, `plain`.",
+    ),
     key("slim", "boolean", "`false`", "Leaves out documentation, translations and manual pages."),
     key(
         "paths",

@@ -82,6 +82,12 @@ fn until(list: &[&str], codename: &str, last: &str) -> bool {
     place(codename).is_some_and(|at| Some(at) <= place(last))
 }
 
+/// Tells whether a root of this suite whose `/usr` is not merged needs a mark against being converted.
+#[must_use]
+pub fn marks_split_usr(codename: &str) -> bool {
+    !until(DEBIAN, codename, "bullseye")
+}
+
 /// The names that a request means by these rules. Names that no package has stay among those that were asked for.
 ///
 /// # Errors
@@ -156,7 +162,14 @@ pub fn names(universe: &Universe<'_>, request: &Request, rules: &Rules) -> Resul
 /// # Errors
 /// As [`names`]; and a name that was asked for and no package has.
 pub fn select<'a>(universe: &Universe<'a>, request: &Request, rules: &Rules) -> Result<Selection<'a>, SolveError> {
-    let names = names(universe, request, rules)?;
+    select_named(universe, request, names(universe, request, rules)?)
+}
+
+/// Selects names that these rules gave before.
+///
+/// # Errors
+/// A name that no package has.
+pub fn select_named<'a>(universe: &Universe<'a>, request: &Request, names: Names) -> Result<Selection<'a>, SolveError> {
     let book = Book::new(universe);
     let mut found: BTreeMap<&'a str, u32> = BTreeMap::new();
     for name in names.iter() {

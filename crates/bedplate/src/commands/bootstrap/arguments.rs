@@ -9,6 +9,7 @@ use bedplate_bootstrap::native::Scripts;
 use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Mirror, PathRule, Request, Resolver, Step, Variant};
 
+use super::AtHand;
 use crate::commands::way::Way;
 use crate::failure::{Failure, Kind};
 
@@ -75,16 +76,20 @@ pub(crate) struct Args {
     /// Take every archive without a signature
     #[arg(long)]
     pub(super) no_check_gpg: bool,
+    /// Verify signatures, which is done anyway
+    #[arg(long, conflicts_with = "no_check_gpg")]
+    pub(super) force_check_gpg: bool,
     /// Refuse indexes past their date, or do not [default: as this host's apt]
     #[arg(long, value_name = "yes|no", value_parser = yes_or_no)]
     pub(super) check_valid_until: Option<bool>,
     /// Take indexes that are older than those seen before
     #[arg(long)]
     pub(super) allow_downgrade: bool,
-    /// Choose packages by the rules of apt or debootstrap [default: apt; debootstrap for --style debuerreotype]
+    /// Choose packages by the rules of apt or debootstrap [default: apt; debootstrap for what is
+    /// debootstrap's: --style debuerreotype and debootstrap, stages, tarballs]
     #[arg(long, value_name = "apt|debootstrap")]
     pub(super) resolver: Option<String>,
-    /// Make this kind of image: docker, debuerreotype, mkimage-debootstrap, plain
+    /// Make this kind of image: docker, debuerreotype, mkimage-debootstrap, debootstrap, plain
     #[arg(long, value_name = "STYLE", default_value = "docker")]
     pub(super) style: String,
     /// Leave out documentation, translations and manual pages
@@ -151,6 +156,30 @@ pub(crate) struct Args {
     /// Only fetch and decode the packages
     #[arg(long)]
     pub(super) download_only: bool,
+    /// Only fetch indexes and packages, and write them as a tarball of debootstrap's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["foreign", "second_stage", "unpack_tarball", "output", "tag"])]
+    pub(super) make_tarball: Option<PathBuf>,
+    /// Take indexes and packages from such a tarball: those that are in it, and nothing else
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["second_stage", "variant", "include", "exclude", "recommends", "pockets", "recipe", "locked"]
+    )]
+    pub(super) unpack_tarball: Option<PathBuf>,
+    /// With -o DIR/: only do what needs no program of the new system, as debootstrap's first stage
+    #[arg(
+        long,
+        requires = "output",
+        conflicts_with_all = ["second_stage", "style", "slim", "copy_in", "run", "recipe", "lock", "locked", "tag"]
+    )]
+    pub(super) foreign: bool,
+    /// With -o DIR/: do the rest in a directory that has the first stage
+    #[arg(
+        long,
+        requires = "output",
+        conflicts_with_all = ["style", "slim", "copy_in", "run", "recipe", "lock", "locked", "tag", "variant", "include", "exclude"]
+    )]
+    pub(super) second_stage: bool,
     /// Downloads at once from one host [default: 4]
     #[arg(long, value_name = "N")]
     pub(super) downloads: Option<usize>,
@@ -171,7 +200,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WAY", default_value = "auto", hide = true)]
     pub(super) root_kind: Way,
     /// The suite
-    #[arg(value_name = "SUITE", required_unless_present_any = ["locked", "recipe"])]
+    #[arg(value_name = "SUITE", required_unless_present_any = ["locked", "recipe", "second_stage", "unpack_tarball"])]
     pub(super) suite: Option<String>,
 }
 
@@ -255,6 +284,15 @@ impl Args {
         }
     }
 
+    /// What is at hand in place of an archive.
+    pub(super) fn at_hand(&self) -> Result<Option<AtHand>, Failure> {
+        match (&self.unpack_tarball, &self.output) {
+            (Some(tarball), _) => Ok(Some(AtHand::Tarball(tarball.clone()))),
+            (None, Some(output)) if self.second_stage => Ok(Some(AtHand::Directory(super::directory(output)?))),
+            _ => Ok(None),
+        }
+    }
+
     /// What is asked for.
     pub(super) fn request(&self) -> Result<Request, Failure> {
         let mut request = Request::new(self.suite.clone().unwrap_or_default());
@@ -265,14 +303,25 @@ impl Args {
         }
         request.architecture.clone_from(&self.arch);
         request.variant = self.variant.parse::<Variant>()?;
-        request.style = self.style.parse::<Style>()?;
-        // What debuerreotype begins with: debootstrap, which knows one pocket.
-        let debuerreotype = request.style == Style::Debuerreotype;
+        request.style = match self.foreign || self.second_stage || self.make_tarball.is_some() {
+            true => Style::Debootstrap,
+            false => self.style.parse::<Style>()?,
+        };
+        let staged = self.foreign || self.second_stage || self.make_tarball.is_some() || self.unpack_tarball.is_some();
+        // What these begin with: debootstrap, which knows one pocket.
+        let debootstraps = staged || matches!(request.style, Style::Debuerreotype | Style::Debootstrap);
         request.resolver = match &self.resolver {
             Some(name) => name.parse::<Resolver>()?,
-            None if debuerreotype => Resolver::Debootstrap,
+            None if debootstraps => Resolver::Debootstrap,
             None => Resolver::default(),
         };
+        if staged && request.resolver != Resolver::Debootstrap {
+            return Err(Failure::new(
+                Kind::User,
+                format!("--resolver {} makes no stages and no tarballs", request.resolver),
+            )
+            .hint("leave it out: they hold the two lists of debootstrap's rules"));
+        }
         request.include.clone_from(&self.include);
         request.exclude.clone_from(&self.exclude);
         request.recommends = self.recommends;
@@ -280,7 +329,7 @@ impl Args {
         if !self.pockets.is_empty() {
             request.pockets =
                 Some(self.pockets.iter().map(|name| name.parse::<Pocket>()).collect::<Result<Vec<_>, _>>()?);
-        } else if debuerreotype {
+        } else if debootstraps {
             request.pockets = Some(vec![Pocket::Release]);
         }
         self.add_ways(&mut request);
