@@ -9,12 +9,12 @@ mod debconf;
 mod systemd_helper;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
-use bedplate_image::Contents;
+use bedplate_image::{Contents, read_content};
 use bedplate_run::Mount;
 use bedplate_store::Lease;
 use bedplate_tree::{Tree, TreePath};
@@ -127,12 +127,8 @@ pub(crate) fn mounts(lease: &Lease, tree: &Tree, contents: &dyn Contents) -> Res
 /// The digest of a program with all that decides on what it does, and its bytes; `None` where it is not there.
 fn fingerprint(program: &Program, tree: &Tree, contents: &dyn Contents) -> Option<(String, Vec<u8>)> {
     let path = TreePath::parse(program.path.as_bytes()).ok()?;
-    let read = |path: &TreePath| -> Option<Vec<u8>> {
-        let content = tree.entry(path)?.content()?;
-        let mut bytes = Vec::new();
-        contents.open(content).ok()?.take(LARGEST).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
-    };
+    // What cannot be read is not known.
+    let read = |path: &TreePath| read_content(contents, path, tree.entry(path)?.content()?, LARGEST).ok();
     let original = read(&path)?;
     let mut hash = Sha256::new();
     hash.update(&original);
