@@ -87,11 +87,11 @@ fn deb(name: &str) -> Deb {
     )
 }
 
-/// What a script is told, and where it begins.
+/// What a script is told, but for what depends on the version and on apt, and where it begins.
 fn environment() -> Corner {
     let tell = |to: &str| {
         format!(
-            "mkdir -p /srv/envy\n{{ env | grep ^DPKG_ | grep -v -e RUNNING_VERSION -e FORCE | sort\n\
+            "mkdir -p /srv/envy\n{{ env | grep ^DPKG_ | grep -v -e RUNNING_VERSION -e FORCE -e COLORS -e LOCKED | sort\n\
              echo \"$# $1 [$2]\"; umask; pwd; }} > /srv/envy/{to}\n"
         )
     };

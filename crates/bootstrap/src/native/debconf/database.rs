@@ -217,10 +217,9 @@ fn print(items: &BTreeMap<Text, Item>) -> Vec<u8> {
 }
 
 pub(super) fn fuzz(data: &[u8]) {
-    let items = parse(data);
-    let written = print(&items);
-    assert_eq!(parse(&written), items);
-    assert_eq!(print(&parse(&written)), written);
+    // A variable without a value may end in blanks, until it is written.
+    let written = parse(&print(&parse(data)));
+    assert_eq!(parse(&print(&written)), written);
 }
 
 #[cfg(test)]

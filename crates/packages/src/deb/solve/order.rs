@@ -8,7 +8,7 @@
 //!
 //! Spec: Debian Policy 6.5, 7.2; dpkg(1) "--force-depends".
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::super::package::Package;
 use super::super::select::Selection;
@@ -122,8 +122,6 @@ struct Graph<'a> {
     names: Vec<&'a str>,
     pre_depends: Vec<Vec<Vec<usize>>>,
     depends: Vec<Vec<Vec<usize>>>,
-    /// Who has a group with this one.
-    dependents: Vec<Vec<usize>>,
 }
 
 impl<'a> Graph<'a> {
@@ -137,9 +135,8 @@ impl<'a> Graph<'a> {
             names: entries.iter().map(|entry| universe.entries[*entry as usize].package.name).collect(),
             pre_depends: Vec::new(),
             depends: Vec::new(),
-            dependents: vec![Vec::new(); entries.len()],
         };
-        for (number, entry) in entries.iter().enumerate() {
+        for entry in entries {
             let needs = book.of(*entry);
             let (mut pre_depends, mut depends) = (Vec::new(), Vec::new());
             for group in &needs.groups {
@@ -147,9 +144,6 @@ impl<'a> Graph<'a> {
                 let mut among: Vec<usize> = among.map(|number| number as usize).collect();
                 among.sort_unstable();
                 among.dedup();
-                for other in &among {
-                    graph.dependents[*other].push(number);
-                }
                 match (among.is_empty(), group.need) {
                     (true, _) => {}
                     (false, Need::PreDepends) => pre_depends.push(among),
@@ -203,7 +197,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The order of configuration: what is needed first, the core before all, else by name.
+    /// The order of configuration: the core before all; then that of dpkg, which walks over its table of names and puts
+    /// off who still waits. What scripts leave of an order, such as copies of what was before, is the same then.
     fn sort(
         &self,
         mut left: BTreeSet<usize>,
@@ -220,15 +215,25 @@ impl<'a> Graph<'a> {
                 order.push(number);
             }
         }
-        let mut ready: BTreeSet<usize> = left.iter().copied().filter(|number| self.met(*number, state)).collect();
-        while !left.is_empty() {
-            let next = ready.pop_first().unwrap_or_else(|| self.breaker(&left, state, has_postinst));
+        let mut queue: Vec<usize> = left.iter().copied().collect();
+        queue.sort_by_key(|number| (bin(self.names[*number]), *number));
+        let mut queue = VecDeque::from(queue);
+        let mut put_off = 0;
+        while let Some(mut next) = queue.pop_front() {
+            if !self.met(next, state) {
+                queue.push_back(next);
+                put_off += 1;
+                if put_off < queue.len() {
+                    continue;
+                }
+                // All of them wait: for each other.
+                next = self.breaker(&left, state, has_postinst);
+                queue.retain(|number| *number != next);
+            }
+            put_off = 0;
             left.remove(&next);
             state[next] = State::Configured;
             order.push(next);
-            // Only who needs it can have become ready.
-            let waiting = self.dependents[next].iter().copied().filter(|number| left.contains(number));
-            ready.extend(waiting.filter(|number| self.met(*number, state)));
         }
         order
     }
@@ -248,6 +253,13 @@ impl<'a> Graph<'a> {
         cycle.sort_unstable();
         cycle.iter().copied().find(|number| !has_postinst(*number)).or(cycle.first().copied()).unwrap_or(first)
     }
+}
+
+/// The place of a name in dpkg's table: FNV-1a of 32 bits, in as many bins as dpkg has.
+fn bin(name: &str) -> u32 {
+    const BINS: u32 = 65521;
+    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+    name.bytes().map(|byte| byte.to_ascii_lowercase()).fold(2_166_136_261, hash) % BINS
 }
 
 /// The first strongly connected component that a depth-first way from `first` leaves: nothing leads out of it.
