@@ -560,6 +560,9 @@ fn a_copy_up_without_a_change_vanishes() {
 #[test]
 fn an_update_leaves_alone_what_it_does_not_know() {
     let mut before = new_tree();
+    for directory in ["kept", "gone", "becomes-file"] {
+        before.put(&path(directory), Entry::directory(metadata(0o755))).unwrap();
+    }
     before.put(&path("kept/old"), file(b"old", 0o644)).unwrap();
     before.put(&path("gone/x"), file(b"x", 0o644)).unwrap();
     before.put(&path("becomes-file/y"), file(b"y", 0o644)).unwrap();
