@@ -592,6 +592,23 @@ fn an_update_leaves_alone_what_it_does_not_know() {
     assert_eq!(listing(&found, &sources), listing(&after, &sources));
 }
 
+/// A directory that stays has the attributes of the new tree, and none besides.
+#[test]
+fn an_update_takes_extended_attributes_away() {
+    let mut before = new_tree();
+    let mut directory = Entry::directory(metadata(0o755));
+    before.put(&path("c"), directory.clone()).unwrap();
+    let mut after = before.clone();
+    directory.metadata.xattrs.insert(b"user.x"[..].into(), b"1"[..].into());
+    before.put(&path("c"), directory).unwrap();
+    after.put(&path("c"), Entry::directory(metadata(0o755))).unwrap();
+    let dir = unpacked(&before, 1);
+    let root = Root::open(dir.path()).unwrap();
+    update_tree(&before, &after, &ContentSources::new(), root.handle(), &UnpackOptions::default()).unwrap();
+    let (found, sources) = scanned(&dir);
+    assert_eq!(listing(&found, &sources), listing(&after, &sources));
+}
+
 /// Files that change places: no byte may be read from where it was overwritten.
 #[test]
 fn an_update_may_exchange_files() {

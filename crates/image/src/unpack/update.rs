@@ -79,12 +79,12 @@ impl Update<'_> {
             if let Action::Put(entry) = &change.action
                 && entry.is_directory()
             {
-                self.attributes(&change.path, entry)?;
+                self.attributes(&change.path, entry, before)?;
             }
         }
         // Whatever was made in it touched it.
         let root = after.inode(after.root());
-        self.attributes(&TreePath::root(), &root.entry)
+        self.attributes(&TreePath::root(), &root.entry, before)
     }
 
     fn parent(&self, path: &TreePath) -> Result<(Handle, std::ffi::CString), UnpackError> {
@@ -147,12 +147,17 @@ impl Update<'_> {
         parent.remove_all(&*name).map_err(|source| UnpackError::Make { path: path.clone(), kind: "removal", source })
     }
 
-    fn attributes(&mut self, path: &TreePath, entry: &Entry) -> Result<(), UnpackError> {
-        let handle = self
-            .worker
-            .root
-            .open_dir(path.as_bytes(), Resolve::NoSymlinks)
-            .map_err(|source| UnpackError::Attributes { path: path.clone(), source })?;
+    fn attributes(&mut self, path: &TreePath, entry: &Entry, before: &Tree) -> Result<(), UnpackError> {
+        let failed = |source| UnpackError::Attributes { path: path.clone(), source };
+        let handle = self.worker.root.open_dir(path.as_bytes(), Resolve::NoSymlinks).map_err(failed)?;
+        // What it had and has no more; where it could not be set before, there is nothing to take away.
+        let old = before.entry(path).filter(|old| old.is_directory());
+        let gone = old.into_iter().flat_map(|old| old.metadata.xattrs.keys());
+        for name in gone.filter(|name| !entry.metadata.xattrs.contains_key(*name)) {
+            if handle.xattr(".", name).map_err(failed)?.is_some() {
+                handle.remove_xattr(".", name).map_err(failed)?;
+            }
+        }
         self.worker.set_attributes(path, At::Directory(&handle), &entry.metadata, true, true)
     }
 
