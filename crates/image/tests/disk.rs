@@ -274,7 +274,9 @@ fn by_overlay(base: &Tree, delta: &Delta) -> (Difference, ContentSources<'static
     prepare_upper(root.handle(), base).unwrap();
     let options = UnpackOptions { threads: 1, ..UnpackOptions::default() };
     unpack_delta(delta, base, &sources, root.handle(), Marks::User, &options).unwrap();
-    let describes_root = delta.changes.iter().any(|change| change.path.is_root());
+    // Hiding all that is below says nothing of the root itself.
+    let puts = |change: &bedplate_tree::Change| matches!(change.action, bedplate_tree::Action::Put(_));
+    let describes_root = delta.changes.iter().any(|change| change.path.is_root() && puts(change));
     if !describes_root {
         prepare_upper(root.handle(), base).unwrap();
     }
