@@ -22,6 +22,8 @@ pub const MAX_TRIGGERED: u32 = 100;
 /// A package and its place in the account.
 #[derive(Debug)]
 struct Member {
+    /// The stem of its files in the database.
+    name: String,
     /// Its stanza before `Status`, what somebody wants of it, and the stanza after.
     text: [Vec<u8>; 3],
     state: PackageState,
@@ -75,6 +77,7 @@ impl Configuring {
             places.insert((stanza.name, stanza.architecture), members.len());
             let raw = stanza.paragraph.raw();
             members.push(Member {
+                name: stanza.name.to_owned(),
                 text: parts(raw),
                 state: stanza.state,
                 pending: Vec::new(),
@@ -96,6 +99,7 @@ impl Configuring {
                 who.retain(|(there, _)| there != place);
                 who.push((*place, directive.awaits));
             }
+            members[*place].name = control.info_name();
             members[*place].directives = directives;
         }
         Ok(Self { members, by_name, interests, queue: VecDeque::new() })
@@ -104,7 +108,6 @@ impl Configuring {
     /// The bytes of `status` as it is now.
     #[must_use]
     pub fn status(&self) -> Vec<u8> {
-        let names: HashMap<usize, &str> = self.by_name.iter().map(|(name, place)| (*place, name.as_str())).collect();
         let mut out = Vec::new();
         for member in &self.members {
             let [before, want, after] = &member.text;
@@ -115,7 +118,7 @@ impl Configuring {
                 out.extend_from_slice(&[b"Triggers-Pending: ", &*member.pending.join(&b' '), b"\n"].concat());
             }
             if !member.awaited.is_empty() {
-                let names: Vec<&str> = member.awaited.iter().filter_map(|place| names.get(place).copied()).collect();
+                let names: Vec<&str> = member.awaited.iter().map(|place| self.members[*place].name.as_str()).collect();
                 out.extend_from_slice(format!("Triggers-Awaited: {}\n", names.join(" ")).as_bytes());
             }
             // An empty line ends every stanza, the last one, too.
@@ -173,10 +176,8 @@ impl Configuring {
             }
             let triggers = String::from_utf8_lossy(&member.pending.join(&b' ')).into_owned();
             member.triggered += 1;
-            let is_loop = member.triggered > MAX_TRIGGERED;
-            let package = self.by_name.iter().find(|(_, there)| **there == place).map(|(name, _)| name.clone());
-            let package = package.unwrap_or_default();
-            if is_loop {
+            let package = member.name.clone();
+            if member.triggered > MAX_TRIGGERED {
                 return Err(TriggerLoop { package, triggers });
             }
             self.set(place, PackageState::HalfConfigured);
