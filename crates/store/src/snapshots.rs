@@ -24,7 +24,7 @@ use crate::blobs::Lease;
 use crate::disk::{self, NewFile};
 use crate::error::StoreError;
 use crate::locks::{Hold, LockGuard};
-use crate::open::Store;
+use crate::open::{Store, make_folders};
 use crate::skipped::{self, MAX_SKIPPED};
 
 /// The version of the folder's content; one of another version is made anew.
@@ -283,6 +283,8 @@ impl Store {
         let place = self.layout().snapshots().join(name);
         // Locked before it can be found, so that no sweep comes between.
         let lock = LockGuard::acquire(&folder.join("lock"), Hold::Shared)?;
+        // Snapshots are a cache: somebody may have removed all of them, folder and all.
+        make_folders(self.layout().root(), |name| name == "snapshots")?;
         disk::rename(folder, &place)?;
         let lock = lock.moved(place.join("lock"));
         let skipped = report.skipped.clone();

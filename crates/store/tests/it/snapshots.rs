@@ -40,6 +40,19 @@ fn a_root_is_unpacked_once_and_shared() {
 }
 
 #[test]
+fn snapshots_that_somebody_removed_are_made_again_folder_and_all() {
+    let (_dir, store) = store();
+    let lease = store.lease().unwrap();
+    let image = add_under(&lease, &[tar(&[("a", b"a")])], &[name("one")]);
+    drop(lease);
+    drop(store.snapshot(image.diff_ids(), &options()).unwrap());
+    fs::remove_dir_all(store.root().join("snapshots")).unwrap();
+    let again = store.snapshot(image.diff_ids(), &options()).unwrap();
+    assert_eq!(fs::read_to_string(again.lowers()[0].join("a")).unwrap(), "a");
+    check(&store);
+}
+
+#[test]
 fn a_layer_over_an_unpacked_root_is_unpacked_alone() {
     let (_dir, store) = store();
     let lease = store.lease().unwrap();
