@@ -20,7 +20,7 @@ use crate::debootstrap::StageError;
 use crate::distribution::Quirk;
 use crate::event::{Acquiring, Event, Observer};
 use crate::finish::debootstrap::{Process, Stage, Unpacked, imitate};
-use crate::finish::{self, Facts, FinishError, InstalledPackage, SourcesForm, Style};
+use crate::finish::{self, Done, Facts, FinishError, InstalledPackage, SourcesForm, Style};
 use crate::install::{self, InstallError};
 use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole, LockedSource, LockedStep};
 use crate::native::Scripts;
@@ -394,6 +394,9 @@ impl<'a> Workshop<'a> {
         };
         for note in finish::finish(&mut tree, &contents, &facts, &finishing)? {
             settings.observer.event(Event::Finished(&note));
+            if note.done == Done::Withheld {
+                settings.observer.event(Event::Remark(&note.to_string()));
+            }
         }
         let Facts { packages, .. } = facts;
         Ok(Built { tree, contents, epoch, style: request.style, packages, steps })

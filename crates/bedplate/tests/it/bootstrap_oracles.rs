@@ -239,3 +239,27 @@ fn ping_and_sshd_are_mmdebstraps() {
     let test = "it::bootstrap_oracles::ping_and_sshd_are_mmdebstraps";
     beside_mmdebstrap(test, "bookworm", &["minbase+iputils-ping,openssh-server"], &MERGED);
 }
+
+/// What openssh-server and ssl-cert make with random numbers is in no image, and people are told.
+#[test]
+fn keys_that_scripts_make_are_withheld() {
+    let test = "it::bootstrap_oracles::keys_that_scripts_make_are_withheld";
+    let has_users = privilege::current() != privilege::Privilege::OneUid;
+    needs!(test, has_users, "packages own files of several users, this user has one uid");
+    let mirror = mirror();
+    needs!(test, mirror.is_some(), "this machine's packages are not Debian 12's");
+    let mirror = mirror.unwrap();
+    let sandbox = sandbox();
+    let made = || {
+        let words = ["bootstrap", "bookworm", "--include", "openssh-server,ssl-cert", "--pockets", "release"];
+        let words = words.into_iter().chain(["--mirror", &mirror, "--no-cache", "-t", "keys"]);
+        let outcome = sandbox.bedplate(words).patient().ok();
+        outcome.says("ssh_host_ed25519_key").says("ssh-keygen -A").says("make-ssl-cert");
+        outcome.stdout
+    };
+    assert_eq!(made(), made());
+    let fresh = "ssh-keygen -A >/dev/null && make-ssl-cert generate-default-snakeoil && sshd -t && \
+                 test -s /etc/ssl/private/ssl-cert-snakeoil.key && echo well";
+    let line = format!("mkdir -p /run/sshd; ls /etc/ssh/ssh_host_* 2>/dev/null; {fresh}");
+    assert_eq!(sandbox.bedplate(["run", "--rm", "keys", "sh", "-c", &line]).ok().text(), "well");
+}

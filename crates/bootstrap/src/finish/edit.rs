@@ -148,10 +148,15 @@ impl<'a> Editor<'a> {
 
     /// The same for a path without links on the way.
     pub(super) fn remove_at(&mut self, path: &TreePath, reason: &'static str) -> bool {
+        self.take(path, Done::Removed, reason)
+    }
+
+    /// The same, and `done` stands in the note.
+    pub(super) fn take(&mut self, path: &TreePath, done: Done, reason: &'static str) -> bool {
         let removed = !path.is_root() && self.tree.remove(path);
         if removed {
             self.touch_parent(path);
-            self.note(path, Done::Removed, reason);
+            self.note(path, done, reason);
         }
         removed
     }

@@ -17,6 +17,7 @@ mod apt_states;
 pub mod debootstrap;
 mod diversion;
 mod edit;
+mod keys;
 pub mod paths;
 pub mod reproducible;
 pub mod slim;
@@ -170,7 +171,7 @@ pub enum SourcesForm {
 pub struct Note {
     /// Where.
     pub path: TreePath,
-    /// What, in one word of the past: `removed`, `written`, `emptied`, `clamped`.
+    /// What, in one word of the past.
     pub done: Done,
     /// Why, in words.
     pub reason: &'static str,
@@ -181,6 +182,8 @@ pub struct Note {
 pub enum Done {
     /// It is gone, with all below it.
     Removed,
+    /// The same with a secret: people should be told, since somebody may miss it.
+    Withheld,
     /// A directory is empty now.
     Emptied,
     /// It has new content, or is new.
@@ -193,6 +196,7 @@ impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Removed => "removed",
+            Self::Withheld => "withheld",
             Self::Emptied => "emptied",
             Self::Written => "written",
             Self::Adjusted => "adjusted",
@@ -291,7 +295,8 @@ fn plain(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<()
     left_out(editor, facts, options, 0o755)
 }
 
-/// What the making left behind and no machine should have twice is gone; all else is debootstrap's.
+/// What the making left behind and no machine should have twice is gone; all else is debootstrap's: with the host's keys
+/// that scripts made, since such a directory becomes one machine.
 fn debootstrap(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
     reproducible::machine_id(editor)?;
     reproducible::without_traces(editor);
@@ -315,6 +320,7 @@ fn debuerreotype(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> R
     // Its scripts run with umask 0002.
     left_out(editor, facts, options, 0o775)?;
 
+    keys::withhold(editor);
     reproducible::machine_id(editor)?;
     for path in
         ["var/log/dpkg.log", "var/log/bootstrap.log", "var/log/alternatives.log", "var/cache/ldconfig/aux-cache"]
@@ -361,6 +367,7 @@ fn debuerreotype(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> R
 /// What every style does but debuerreotype's.
 fn common(editor: &mut Editor<'_>, facts: &Facts) -> Result<(), FinishError> {
     root_attributes(editor);
+    keys::withhold(editor);
     reproducible::machine_id(editor)?;
     reproducible::clean(editor);
     reproducible::empty_databases(editor, facts)?;
