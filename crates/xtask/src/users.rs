@@ -43,7 +43,12 @@ impl Plain {
             std::fs::write(path, changed).map_err(Failure::file("write", path))?;
         }
         let line = self.passwd()?.unwrap_or_default();
-        Ok(PathBuf::from(line.split(':').nth(5).unwrap_or("/nonexistent")))
+        let field = |at: usize| line.split(':').nth(at).unwrap_or_default();
+        let home = PathBuf::from(field(5));
+        // A home that was there already may be that of an account with the same name and another number.
+        std::os::unix::fs::chown(&home, field(2).parse().ok(), field(3).parse().ok())
+            .map_err(Failure::file("give its owner", &home))?;
+        Ok(home)
     }
 
     fn passwd(&self) -> Result<Option<String>, Failure> {

@@ -10,8 +10,11 @@ use super::cases::{Bench, cell};
 use super::measure;
 use crate::process::{Failure, is_root, output, tool, which};
 
-/// What is bootstrapped: the suite whose tools the test machine has.
-const SUITE: &str = "bookworm";
+/// What is bootstrapped: a suite of which all three tools choose the same packages.
+const SUITE: &str = "trixie";
+
+/// The suite of the machine itself, whose archive has the other one too.
+const HOST: &str = "bookworm";
 
 /// The suite's packages on a server of our own.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ struct Mirror {
 impl Mirror {
     /// Fetches from the archive that the machine's apt is set to what minbase needs; nothing where there is none.
     fn new(bench: &Bench) -> Result<Option<Self>, Failure> {
-        let Some(archive) = mirror(SUITE) else { return Ok(None) };
+        let Some(archive) = mirror(HOST) else { return Ok(None) };
         let folder = bench.scratch.join("mirror");
         let lock = bench.scratch.join("bench.lock");
         let (tar, lock_text) = (bench.scratch.join("first.tar"), lock.display().to_string());
@@ -68,7 +71,7 @@ fn make_parent(path: &Path) -> Result<(), Failure> {
 
 /// A command and a sync of what it wrote, as one.
 fn synced(command: &Command, written: &Path) -> Command {
-    let mut both = tool("sh", ["-c", "out=$1; shift; \"$@\" > /dev/null 2>&1 && sync \"$out\"", "sh"]);
+    let mut both = tool("sh", ["-c", "out=$1; shift; \"$@\" > /dev/null && sync \"$out\"", "sh"]);
     both.arg(written).arg(command.get_program()).args(command.get_args());
     both
 }
@@ -81,18 +84,38 @@ impl Bench {
             ("bootstrap minbase to a tar, packages local", "4x mmdebstrap"),
             ("bootstrap minbase to a tar, nothing local", "the download beside it"),
         ];
-        const AGAIN: &str = "the same lock again: an image that is there";
-        if !is_root() || !WORKS.iter().any(|(work, _)| self.wants(work)) && !self.wants(AGAIN) {
+        const XZ: &str = "bootstrap minbase to a tar.xz, payloads decoded";
+        const AGAIN: &str = "bootstrap by the same lock again: an image that is there";
+        let works = WORKS.iter().map(|(work, _)| *work).chain([XZ, AGAIN]);
+        if !is_root() || works.filter(|work| self.wants(work)).count() == 0 {
             return Ok(());
         }
         let Some(mirror) = Mirror::new(self)? else { return Ok(()) };
         let url = mirror.url();
         let out = self.scratch.join("out.tar");
         let words = ["bootstrap", SUITE, "-q", "--pockets", "release", "--mirror", &url, "-o"];
+        // Before the peers, whose thousands of deleted files slow down whoever makes files next.
+        let ours = WORKS.map(|(work, _)| {
+            cell("bedplate", "bedplate bootstrap trixie --pockets release --mirror MIRROR -o out.tar", || {
+                measure::samples(work, self.rounds.long, |_| {
+                    match work {
+                        work if work.ends_with("nothing local") => self.fresh("bootstrap")?,
+                        work if work.ends_with("packages local") => {
+                            self.fresh("bootstrap/cache/payloads")?;
+                            self.fresh("bootstrap/snapshots")?;
+                        }
+                        _ => {}
+                    }
+                    let mut command = self.bedplate("bootstrap", &words);
+                    command.arg(&out);
+                    Ok(synced(&command, &out))
+                })
+            })
+        });
         let mut peers = Vec::new();
         let rounds = self.rounds.long.min(3);
         if let Some(mmdebstrap) = which("mmdebstrap") {
-            peers.push(cell("mmdebstrap", "mmdebstrap --variant=minbase bookworm out.tar MIRROR, synced", || {
+            peers.push(cell("mmdebstrap", "mmdebstrap --variant=minbase trixie out.tar MIRROR, synced", || {
                 measure::samples("mmdebstrap", rounds, |_| {
                     let mut command = tool(&mmdebstrap, ["--variant=minbase", "-q", SUITE]);
                     command.arg(&out).arg(format!("deb {url} {SUITE} main"));
@@ -102,7 +125,7 @@ impl Bench {
         }
         if let Some(debootstrap) = which("debootstrap") {
             let root = self.scratch.join("debootstrap");
-            peers.push(cell("debootstrap", "debootstrap --variant=minbase bookworm DIR MIRROR && tar, synced", || {
+            peers.push(cell("debootstrap", "debootstrap --variant=minbase trixie DIR MIRROR && tar, synced", || {
                 measure::samples("debootstrap", rounds, |_| {
                     self.fresh("debootstrap")?;
                     let line = "\"$1\" --variant=minbase \"$2\" \"$3\" \"$4\" && tar -C \"$3\" -cf \"$5\" .";
@@ -113,25 +136,27 @@ impl Bench {
             }));
             self.fresh("debootstrap")?;
         }
-        for (work, aim) in WORKS {
-            let ours =
-                cell("bedplate", "bedplate bootstrap bookworm --pockets release --mirror MIRROR -o out.tar", || {
-                    measure::samples(work, self.rounds.long, |_| {
-                        match work {
-                            work if work.ends_with("nothing local") => self.fresh("bootstrap")?,
-                            work if work.ends_with("packages local") => {
-                                self.fresh("bootstrap/cache/payloads")?;
-                                self.fresh("bootstrap/snapshots")?;
-                            }
-                            _ => {}
-                        }
-                        let mut command = self.bedplate("bootstrap", &words);
-                        command.arg(&out);
-                        Ok(synced(&command, &out))
-                    })
-                });
+        for ((work, aim), ours) in WORKS.into_iter().zip(ours) {
             self.push(work, aim, None, ours, peers.clone());
         }
+        let packed = self.scratch.join("out.tar.xz");
+        let few = rounds.min(2);
+        let floor = cell("xz of the tar alone", "xz -6 -T0 -c out.tar > out.tar.xz, synced", || {
+            measure::samples(XZ, few, |_| {
+                let mut command = tool("sh", ["-c", "xz -6 -T0 -c \"$1\" > \"$2\"", "sh"]);
+                command.arg(&out).arg(&packed);
+                Ok(synced(&command, &packed))
+            })
+        });
+        let ours =
+            cell("bedplate", "bedplate bootstrap trixie --pockets release --mirror MIRROR -o out.tar.xz", || {
+                measure::samples(XZ, few, |_| {
+                    let mut command = self.bedplate("bootstrap", &words);
+                    command.arg(&packed);
+                    Ok(synced(&command, &packed))
+                })
+            });
+        self.push(XZ, "<= 1.1x the floor", Some(floor), ours, Vec::new());
         // The lock that the mirror was filled by.
         let lock = self.scratch.join("bench.lock").display().to_string();
         let words = ["bootstrap", "--locked", &lock, "-q", "--mirror", &url, "-t", "again"];

@@ -186,7 +186,7 @@ fn setup() -> String {
     let system =
         system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("unknown").trim_matches('"');
     let mut text = format!("machine      {}, {cores} cores, Linux {release}, {system}\n", processor());
-    for program in ["dockerd", "podman", "umoci", "runc", "crun"] {
+    for program in ["dockerd", "podman", "umoci", "runc", "crun", "mmdebstrap", "debootstrap"] {
         let version = oracle::version(program).unwrap_or("not installed".to_owned());
         let _ = writeln!(text, "{program:<12} {version}");
     }
