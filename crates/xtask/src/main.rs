@@ -38,7 +38,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                       benchmarks beside docker, podman, runc, crun, umoci and the floor; writes bench/README.md
   fuzz [--seconds N] [TARGET]...
                       deterministic mutations over the corpus, N seconds for each target (default 20)
-  prove --online [SUITE]... [--mirror [POCKET=]URL] [--pockets POCKET,...] [--check-valid-until yes|no]
+  prove --online [SUITE]... [--mirror [DISTRIBUTION:][POCKET=]URL] [--pockets POCKET,...] [--check-valid-until yes|no]
                       bootstraps every suite from its real archive and asks dpkg and apt of each; an archive that
                       cannot be reached is counted as that
   docs                writes docs/reference.md and docs/templates.md

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 use crate::process::{Failure, cargo, root, tool};
 
 /// Where the data files of the distributions lie.
-const DISTRIBUTIONS: &str = "crates/bootstrap/src/distribution";
+const DATA: &str = "crates/bootstrap/src/distribution";
+
+/// Their names.
+const DISTRIBUTIONS: [&str; 2] = ["debian", "ubuntu"];
 
 /// How it ended with a suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,32 @@ impl Answer {
     }
 }
 
+/// A flag of `bedplate bootstrap` that says where packages come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
+    /// Whose suites it is for; `None` for all.
+    distribution: Option<&'static str>,
+    flag: String,
+    value: String,
+}
+
+impl Way {
+    /// Reads a flag whose value may begin with a distribution's name, as in `ubuntu:URL` or `debian:security=URL`: one
+    /// mirror seldom has the suites of both.
+    fn parse(flag: &str, value: &str) -> Self {
+        let parts = value.split_once(':').and_then(|(word, rest)| {
+            let name = DISTRIBUTIONS.into_iter().find(|name| *name == word)?;
+            Some((Some(name), rest))
+        });
+        let (distribution, value) = parts.unwrap_or((None, value));
+        Self { distribution, flag: flag.to_owned(), value: value.to_owned() }
+    }
+
+    fn is_for(&self, suite: &Suite) -> bool {
+        self.distribution.is_none_or(|name| name == suite.distribution)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Suite {
     distribution: String,
@@ -74,15 +103,14 @@ impl fmt::Display for Suite {
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let mut online = false;
     let mut wanted: Vec<&str> = Vec::new();
-    // Flags of `bedplate bootstrap` that say where packages come from.
-    let mut ways: Vec<String> = Vec::new();
+    let mut ways: Vec<Way> = Vec::new();
     let mut words = args.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--online" => online = true,
             flag @ ("--mirror" | "--pockets" | "--check-valid-until") => {
                 let value = words.next().ok_or_else(|| Failure::Usage { found: format!("{flag} without a value") })?;
-                ways.extend([flag.to_owned(), value.clone()]);
+                ways.push(Way::parse(flag, value));
             }
             other if other.starts_with('-') => return Err(Failure::Usage { found: other.to_owned() }),
             suite => wanted.push(suite),
@@ -136,8 +164,8 @@ impl Suite {
 /// The suites of the data files, in their order.
 fn suites() -> Result<Vec<Suite>, Failure> {
     let mut suites = Vec::new();
-    for distribution in ["debian", "ubuntu"] {
-        let path = root().join(DISTRIBUTIONS).join(format!("{distribution}.toml"));
+    for distribution in DISTRIBUTIONS {
+        let path = root().join(DATA).join(format!("{distribution}.toml"));
         let text = std::fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
         suites.extend(
             codenames(&text)
@@ -155,7 +183,7 @@ struct Prover {
     bedplate: PathBuf,
     /// A store of its own: indexes and packages stay in its caches for the next time.
     store: PathBuf,
-    ways: Vec<String>,
+    ways: Vec<Way>,
 }
 
 impl Prover {
@@ -175,7 +203,9 @@ impl Prover {
     fn prove(&self, suite: &Suite) -> Result<Verdict, Failure> {
         let name = format!("prove-{}", suite.codename);
         let mut bootstrap = self.command(&["bootstrap", &suite.to_string(), "--progress", "plain", "-t", &name]);
-        bootstrap.args(&self.ways);
+        for way in self.ways.iter().filter(|way| way.is_for(suite)) {
+            bootstrap.args([&way.flag, &way.value]);
+        }
         let (good, _, said) = self.ask(bootstrap)?;
         if !good {
             return Ok(explain(&said));
@@ -213,6 +243,25 @@ mod tests {
         let names: Vec<String> = suites().unwrap().iter().map(Suite::to_string).collect();
         for expected in ["debian:jessie", "debian:sid", "ubuntu:trusty", "ubuntu:noble"] {
             assert!(names.iter().any(|name| name == expected), "{expected}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_may_be_of_one_distribution() {
+        let (debian, ubuntu) = ("debian", "ubuntu");
+        // value | whose | what bootstrap gets
+        for (value, distribution, expected) in [
+            ("http://a/debian", None, "http://a/debian"),
+            ("security=http://a/x", None, "security=http://a/x"),
+            ("debian:http://a/debian", Some(debian), "http://a/debian"),
+            ("debian:security=http://a/x", Some(debian), "security=http://a/x"),
+            ("ubuntu:file:///srv/ubuntu", Some(ubuntu), "file:///srv/ubuntu"),
+        ] {
+            let way = Way::parse("--mirror", value);
+            assert_eq!((way.distribution, way.value.as_str()), (distribution, expected), "{value}");
+            let suite = |name: &str| Suite { distribution: name.to_owned(), codename: "x".to_owned() };
+            let asked = [debian, ubuntu].map(|name| way.is_for(&suite(name)));
+            assert_eq!(asked, [distribution != Some(ubuntu), distribution != Some(debian)], "{value}");
         }
     }
 
