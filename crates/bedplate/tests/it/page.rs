@@ -1,7 +1,7 @@
 //! The commands as people type them.
 
 use crate::kit::*;
-use bedplate_testkit::{Invocation, Sandbox, generate, oracle, program};
+use bedplate_testkit::{Invocation, Sandbox, generate, oracle, privilege, program};
 
 /// Runs a line of shell in the sandbox with `bedplate` on the path, also by the names that the documents know.
 fn shell(sandbox: &Sandbox, line: &str) -> Invocation {
@@ -140,17 +140,16 @@ fn a_saved_image_goes_through_a_pipe() {
 #[test]
 fn a_full_image_from_a_bootstrapped_directory() {
     let test = "page::a_full_image";
-    if bedplate_testkit::privilege::current() != bedplate_testkit::privilege::Privilege::Root {
-        return bedplate_testkit::skip::note(test, "the page uses sudo: needs root");
+    if !crate::bootstrap_real::has_archive(test) {
+        return;
     }
-    if crate::bootstrap_oracles::mirror().is_none() {
-        return bedplate_testkit::skip::note(test, "no archive of Debian 12 among the sources of apt");
-    }
+    // Whoever is not root has the ids of the directory in a user namespace only: what the page does by sudo.
+    let sudo = if privilege::is_root() { "" } else { "unshare --user --map-auto --map-root-user" };
     let sandbox = sandbox();
     // A deviation from the page: trixie for xenial, whose archive the machine may not reach.
     let outcome = shell(&sandbox, "debootstrap trixie trixie > /dev/null").patient().ok();
     assert!(outcome.stdout.is_empty(), "{outcome}");
-    let outcome = shell(&sandbox, "tar -C trixie -c . | docker import - trixie").ok();
+    let outcome = shell(&sandbox, &format!("{sudo} tar -C trixie -c . | docker import - trixie")).ok();
     image_id(&sandbox, &outcome);
     let outcome = shell(&sandbox, "docker run trixie cat /etc/os-release").ok();
     assert!(outcome.text().contains("VERSION_CODENAME=trixie"), "{outcome}");
