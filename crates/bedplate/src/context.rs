@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bedplate_fetch::{Fetcher, Proxies};
+use bedplate_fetch::{Fetcher, Limits, Proxies};
 use bedplate_store::{OpenOptions, Sharing, Store, StoreError};
 use bedplate_tree::Timestamp;
 
@@ -15,6 +15,9 @@ use crate::failure::{Failure, Kind};
 ///
 /// It stands for the wall clock in messages and tables ("3 weeks ago") and nowhere else: the clock enters no image.
 const TEST_CLOCK: &str = "BEDPLATE_TEST_CLOCK";
+
+/// The environment variable by which tests say how long servers may be silent and scripts may run, in seconds.
+const TEST_PATIENCE: &str = "BEDPLATE_TEST_PATIENCE";
 
 /// Where root's images are, and what every user may read.
 const SYSTEM_ROOT: &str = "/var/lib/bedplate";
@@ -41,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) now: SystemTime,
     /// `SOURCE_DATE_EPOCH`, in seconds since 1970: no time in a new image is later.
     pub(crate) source_date_epoch: Option<i64>,
+    /// How long servers may be silent and scripts may run, where a test says it.
+    pub(crate) patience: Option<Duration>,
     /// The user and group of an ordinary user; `None` for root.
     pub(crate) invoker: Option<(u32, u32)>,
     /// Whether stderr is a terminal: progress bars are shown there only.
@@ -82,6 +87,7 @@ impl Context {
             fallback,
             now,
             source_date_epoch: seconds_variable("SOURCE_DATE_EPOCH")?,
+            patience: seconds_variable(TEST_PATIENCE)?.map(|seconds| Duration::from_secs(seconds.unsigned_abs())),
             invoker,
             stderr_is_terminal: std::io::stderr().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
@@ -135,7 +141,12 @@ impl Context {
         let bundle = || std::env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
         let Tls { authorities, client, any_server } = tls.clone();
         let ca_bundle = authorities.or_else(bundle);
-        Ok(Fetcher::new(bedplate_fetch::Options { proxies, ca_bundle, client, any_server, ..Default::default() }))
+        let mut limits = Limits::default();
+        if let Some(patience) = self.patience {
+            (limits.answer, limits.stall) = (patience, patience);
+        }
+        let options = bedplate_fetch::Options { proxies, ca_bundle, client, any_server, limits, ..Default::default() };
+        Ok(Fetcher::new(options))
     }
 
     /// Says something that the user should know, on stderr.

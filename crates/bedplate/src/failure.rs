@@ -238,8 +238,11 @@ fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(hint) = error.downcast_ref::<UpdateError>().and_then(UpdateError::hint) {
         return Some(hint);
     }
+    // A full disk has a better remedy than what it stopped.
+    let mut last = None;
     let mut cause = Some(error);
     while let Some(error) = cause {
+        last = last.or(error.downcast_ref::<BootstrapError>().and_then(BootstrapError::hint));
         if let Some(hint) = of_acquiring(error).and_then(AcquireError::hint) {
             return Some(hint);
         }
@@ -253,12 +256,12 @@ fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
             return match kind {
                 io::ErrorKind::StorageFull => Some("free some space, or name another place with --root".into()),
                 io::ErrorKind::ReadOnlyFilesystem => Some("name a place that can be written with --root".into()),
-                _ => None,
+                _ => last.map(Into::into),
             };
         }
         cause = error.source();
     }
-    None
+    last.map(Into::into)
 }
 
 /// Reports a command line that could not be understood, or prints the help that was asked for.

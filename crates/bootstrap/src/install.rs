@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bedplate_image::{ContentSources, ReadError, read_file};
 use bedplate_packages::deb::compose::{ALIASED, ComposeError, ComposeOptions, Composition, MergeError, link_usr};
@@ -109,6 +110,8 @@ pub(crate) struct Options {
     pub(crate) epoch: Timestamp,
     /// Which programs that scripts call are replaced.
     pub(crate) scripts: Scripts,
+    /// How long one script may take.
+    pub(crate) patience: Duration,
 }
 
 /// What happens while packages are installed.
@@ -154,7 +157,7 @@ pub(crate) fn install(
     let Some(dpkg) = payloads.iter().find(|payload| payload.control().name() == "dpkg") else {
         return Err(InstallError::NoDpkg);
     };
-    let scripts = MaintainerScripts::new(lease, options, dpkg.control().version());
+    let mut scripts = MaintainerScripts::new(lease, options, dpkg.control().version());
     let mut composition = Composition::new(ComposeOptions::default());
     let mut there: Vec<&Payload> = Vec::new();
     for (number, wave) in waves.iter().enumerate() {

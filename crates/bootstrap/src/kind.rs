@@ -1,8 +1,8 @@
-//! Whose matter a failed bootstrap is.
+//! Whose matter a failed bootstrap is, and what to do about it.
 
 use bedplate_image::ReadError;
 
-use crate::acquire::Kind;
+use crate::acquire::{BAD_INDEX, Kind};
 use crate::choose::ChooseError;
 use crate::debootstrap::{KitError, StageError};
 use crate::finish::FinishError;
@@ -31,6 +31,26 @@ impl BootstrapError {
                 Kind::User
             }
             Self::Stage(_) => Kind::Input,
+        }
+    }
+}
+
+impl BootstrapError {
+    /// What to do about it, where it is the fault of a package or of who signed it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Choose(ChooseError::Index { .. }) => Some(BAD_INDEX),
+            Self::Payload(PayloadError::Package { .. })
+            | Self::Mismatch { .. }
+            | Self::Control(_)
+            | Self::Install(InstallError::Compose(_)) => Some(
+                "the archive signed a package that is broken or hostile: leave it out with --exclude, or tell the archive's owner",
+            ),
+            Self::Install(InstallError::Script(
+                ScriptError::Failed { .. } | ScriptError::Hung { .. } | ScriptError::Left { .. },
+            )) => Some("leave the package out with --exclude, or tell its maintainer"),
+            _ => None,
         }
     }
 }

@@ -19,7 +19,7 @@ use bedplate_sys::CallError;
 use bedplate_sys::rooted::{Handle, Resolve};
 
 use crate::install::{InstallError, LARGEST, Options, Step, path};
-use crate::native::{self, Scripts};
+use crate::native::{Replacements, Scripts};
 use crate::root::Ground;
 use crate::sandbox;
 use crate::scripts::{Runner, ScriptError};
@@ -46,6 +46,7 @@ pub(crate) struct MaintainerScripts<'a> {
     /// The upstream version of the root's dpkg.
     version: String,
     environment: Vec<String>,
+    replacements: Replacements,
 }
 
 type Observe<'a> = dyn FnMut(Step<'_>) + 'a;
@@ -55,12 +56,18 @@ impl<'a> MaintainerScripts<'a> {
     pub(crate) fn new(lease: &'a Lease, options: &'a Options, dpkg: &DebVersionBuf) -> Self {
         let version = dpkg.to_string();
         let version = version.rsplit_once('-').map_or(version.as_str(), |(upstream, _)| upstream).to_owned();
-        Self { lease, options, version, environment: sandbox::environment(options.epoch.seconds) }
+        Self {
+            lease,
+            options,
+            version,
+            environment: sandbox::environment(options.epoch.seconds),
+            replacements: Replacements::default(),
+        }
     }
 
     /// Configures what can be, lets it handle triggers, and runs the preinsts of the next wave.
     pub(crate) fn run(
-        &self,
+        &mut self,
         ground: &mut Ground<'_>,
         contents: &mut ContentSources<'_>,
         turn: &Turn<'_>,
@@ -76,14 +83,14 @@ impl<'a> MaintainerScripts<'a> {
             mounts.push(sandbox::bind(control.clone(), CONTROL_DIR));
         }
         if self.options.scripts == Scripts::Native {
-            mounts.extend(native::mounts(self.lease, ground.tree(), &*contents)?);
+            mounts.extend(self.replacements.mounts(self.lease, ground.tree(), &*contents)?);
         }
         let config = sandbox::config(self.lease, ground.tree(), mounts, None)?;
         let has_awk = ground.tree().lookup(&path("usr/bin/awk")?).is_some();
         let status = read_file(ground.tree(), contents, &path("var/lib/dpkg/status")?, LARGEST)?.unwrap_or_default();
         let mut account = Configuring::new(&status, turn.there.iter().copied())?;
         ground.work(&config, contents, |session: &mut Session| -> Result<(), InstallError> {
-            let mut runner = Runner::new(session, self.environment.clone(), log);
+            let mut runner = Runner::new(session, self.environment.clone(), log, self.options.patience);
             if turn.is_first {
                 self.first_preinsts(&mut runner, &control, turn.there, has_awk, observe)?;
             }

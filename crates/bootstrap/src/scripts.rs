@@ -103,9 +103,9 @@ pub(crate) struct Runner<'s> {
 }
 
 impl<'s> Runner<'s> {
-    /// A runner whose commands see these variables; what they say goes to `log`.
-    pub(crate) fn new(session: &'s mut Session, environment: Vec<String>, log: File) -> Self {
-        Self { session, environment, log, patience: PATIENCE }
+    /// A runner whose commands see these variables and may each take so long; what they say goes to `log`.
+    pub(crate) fn new(session: &'s mut Session, environment: Vec<String>, log: File, patience: Duration) -> Self {
+        Self { session, environment, log, patience }
     }
 
     /// The root as the commands see it.

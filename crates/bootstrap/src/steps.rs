@@ -21,7 +21,7 @@ use crate::request::{Request, Step};
 use crate::root::Ground;
 use crate::root_error::RootError;
 use crate::sandbox;
-use crate::scripts::{Runner, ScriptError};
+use crate::scripts::{PATIENCE, Runner, ScriptError};
 
 /// A step of customisation failed.
 #[derive(Debug, Error)]
@@ -165,7 +165,7 @@ impl Steps<'_> {
             .map_err(|source| StepError::Log { command: command.to_owned(), source })?;
         let config = sandbox::config(self.lease, ground.tree(), Vec::new(), network)?;
         ground.work(&config, contents, |session| -> Result<(), StepError> {
-            let mut runner = Runner::new(session, sandbox::environment(self.epoch.seconds), log);
+            let mut runner = Runner::new(session, sandbox::environment(self.epoch.seconds), log, PATIENCE);
             let what = format!("command {command:?}");
             runner.run(&what, &["/bin/sh", "-c", command], &[], &mut |line| observe(Happened::Said(line)))?;
             runner.nothing_left(&what)?;

@@ -1,6 +1,7 @@
 //! One bootstrap from its request to a finished root.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bedplate_image::ContentSources;
 use bedplate_oci::Digest;
@@ -93,6 +94,8 @@ pub struct Settings<'a> {
     pub root: RootKind,
     /// Which programs that scripts call are replaced; no image tells.
     pub scripts: Scripts,
+    /// How long one maintainer script may take: [`PATIENCE`](crate::PATIENCE), if nobody knows better.
+    pub patience: Duration,
     /// Threads that decode packages.
     pub jobs: usize,
     /// The name servers of steps that use the network: the text of a `resolv.conf`.
@@ -326,6 +329,7 @@ impl<'a> Workshop<'a> {
             merged_usr: plan.merged_usr,
             epoch: self.epoch(request, settings),
             scripts: settings.scripts,
+            patience: settings.patience,
         };
         let waves = crate::waves::waves(&plan.architecture, &self.packages, &resolved.debootstrap.required)
             .map_err(BootstrapError::Control)?;

@@ -135,7 +135,7 @@ impl Record {
 #[test]
 fn each_attack_on_an_archive_is_refused_by_name() {
     use Kind::{Environment, Input, User};
-    let cases: [(Attack, Kind, &str); 26] = [
+    let cases: [(Attack, Kind, &str); 38] = [
         (Attack::ForgedSignature, Input, "cannot trust the Release file of bookworm"),
         (Attack::ChangedText, Input, "bad signature"),
         (Attack::StrippedSignature, Input, "not signed"),
@@ -150,6 +150,11 @@ fn each_attack_on_an_archive_is_refused_by_name() {
         (Attack::FutureRelease, Environment, "is dated 30 days in the future"),
         (Attack::WrongSuite, Input, "asked for suite \"bookworm\", the Release file is of suite \"oldstable\""),
         (Attack::OtherIndex, Input, "index bookworm/main"),
+        (Attack::MixedTime, Input, "index bookworm/main"),
+        (Attack::MixedSuite, Input, "index bookworm/main"),
+        (Attack::MixedComponent, Input, "index bookworm/main"),
+        (Attack::MixedArchitecture, Input, "index bookworm/main"),
+        (Attack::EndlessRelease, Input, "larger than the limit of 33554432 bytes"),
         (Attack::EndlessIndex, Input, "index bookworm/main"),
         (Attack::IndexBomb, Input, "index bookworm/main"),
         (Attack::HugeIndex, Input, "are more than the limit of"),
@@ -158,8 +163,15 @@ fn each_attack_on_an_archive_is_refused_by_name() {
         (Attack::WrongHash, Input, "digest mismatch"),
         (Attack::WrongSize, Input, "bytes, found"),
         (Attack::Truncated, Environment, "transfer ended after"),
-        (Attack::Hanging, Environment, "victim 1.0"),
+        (Attack::Hanging, Environment, "/victim_1.0_all.deb: waiting for more bytes took longer than 0.3 s"),
+        (Attack::HangingRelease, Environment, "/InRelease: waiting for the answer took longer than 0.3 s"),
+        (Attack::HangingIndex, Environment, "waiting for the answer took longer than 0.3 s"),
         (Attack::ServerErrors, Environment, "503"),
+        (Attack::InReleaseErrors, Environment, "/InRelease: status 500"),
+        (Attack::ReleaseErrors, Environment, "/Release: status 502"),
+        (Attack::SignatureErrors, Environment, "/Release.gpg: status 504"),
+        (Attack::SecurityErrors, Environment, "bookworm-security/InRelease: status 503"),
+        (Attack::IndexErrors, Environment, "503"),
         (Attack::NotFound, User, "404"),
         (Attack::None, User, ""),
     ];
@@ -283,6 +295,13 @@ fn an_older_release_file_of_the_same_signer_is_refused() {
     let error = bench.open(&request, now).unwrap_err();
     assert!(told(&error).contains("is 2 days older than the newest one seen"), "{}", told(&error));
     assert!(error.hint().unwrap().contains("--allow-downgrade"));
+    // Of several signatures one is enough, so that a document may lose the one that was seen.
+    archives.release().date -= 2 * DAY;
+    archives.release().signers.remove(0);
+    let stripped = Http::start();
+    let stripped = bench.request("trixie", &archives.render().serve(&stripped));
+    let error = bench.open(&stripped, now).unwrap_err();
+    assert!(told(&error).contains("is 2 days older than the newest one seen"), "{}", told(&error));
     request.checks.allow_downgrade = true;
     bench.open(&request, now).unwrap();
 }
@@ -403,6 +422,57 @@ fn a_mirror_that_fell_silent_is_asked_last() {
     // Once, and once more, for the first package alone.
     assert_eq!(silent.requests() - before, 2, "{:?}", silent.asked());
     assert!(record.has("asking the next mirror"));
+}
+
+/// Each form of an index would take as long as the first.
+#[test]
+fn a_silent_mirror_is_not_asked_for_other_forms_of_an_index() {
+    let archives = trixie(&[("one", "1")]);
+    let (silent, good) = (Http::start(), Http::start());
+    let rendered = archives.render();
+    let mut mirrors = rendered.serve(&silent);
+    let forms: Vec<String> =
+        rendered.site.paths().filter(|path| path.contains("trixie/main/")).map(Into::into).collect();
+    assert!(forms.len() > 3, "{forms:?}");
+    for path in &forms {
+        silent.serve(&format!("/{path}"), bedplate_testkit::Reply::silent());
+    }
+    let asked = || silent.asked().iter().filter(|path| path.contains("trixie/main/")).count();
+    let now = Era::Trixie.date() + DAY;
+    let bench = Bench::new(&archives.keyring());
+    let error = bench.open(&bench.request("trixie", &mirrors), now).unwrap_err();
+    assert!(told(&error).contains("waiting for the answer took longer than 0.3 s"), "{}", told(&error));
+    assert!(error.hint().unwrap().contains("was not asked for anything else"));
+    // Once, and once more.
+    assert_eq!(asked(), 2, "{:?}", silent.asked());
+
+    // Nor for packages, where another mirror has served the index.
+    mirrors.push(rendered.serve(&good).remove(0));
+    let bench = Bench::new(&archives.keyring());
+    let before = silent.asked().len();
+    assert_eq!(bench.get(&bench.request("trixie", &mirrors), now, &["one"]).unwrap().len(), 1);
+    let after = silent.asked().split_off(before);
+    assert_eq!(after.iter().filter(|path| path.contains("trixie/main/")).count(), 2, "{after:?}");
+    assert!(after.iter().all(|path| !path.ends_with(".deb")), "{after:?}");
+}
+
+/// What `by-hash` is for: the archive was pushed between the question for its Release file and that for an index.
+#[test]
+fn an_index_of_yesterday_is_had_by_its_digest() {
+    let mut archives = trixie(&[("one", "1")]);
+    let mut site = archives.render();
+    let release = site.site.get("debian/dists/trixie/InRelease").to_vec();
+    archives.release().date += DAY;
+    let later = archives.release().clone();
+    *archives.release() = later.package(Deb::new("two", "2").build());
+    site.site.mount("", &archives.render().site);
+    site.site.put("debian/dists/trixie/InRelease", release);
+    let http = Http::start();
+    let bench = Bench::new(&archives.keyring());
+    let request = bench.request("trixie", &site.serve(&http));
+    let acquired =
+        bench.open(&request, Era::Trixie.date() + 2 * DAY).unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_eq!(wanted(&acquired, &["one", "two"]).unwrap().len(), 1);
 }
 
 #[test]

@@ -216,6 +216,19 @@ impl FetchError {
         )
     }
 
+    /// Whether the host could not be reached or fell silent: with another file of it, it would be the same.
+    #[must_use]
+    pub fn is_host_error(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::Connection { .. }
+                | Self::Resolve { .. }
+                | Self::Tls { .. }
+                | Self::Proxy { .. }
+        )
+    }
+
     /// Whether the network, a server or a proxy failed, rather than that the address was wrong.
     #[must_use]
     pub fn is_network_error(&self) -> bool {

@@ -28,6 +28,8 @@ pub struct Reply {
     pub claimed: Option<usize>,
     /// Bytes of the body after which nothing more comes, though the connection stays.
     pub hang_after: Option<usize>,
+    /// Whether nothing comes at all, though the connection stays.
+    pub silent: bool,
     /// Bytes of the body after which the connection closes.
     pub cut_after: Option<usize>,
     /// Whether the body is repeated without an end, its length not announced.
@@ -46,6 +48,7 @@ impl Reply {
             body: body.into(),
             claimed: None,
             hang_after: None,
+            silent: false,
             cut_after: None,
             endless: false,
             ranges: false,
@@ -83,6 +86,12 @@ impl Reply {
     pub fn hanging(mut self, after: usize) -> Reply {
         self.hang_after = Some(after);
         self
+    }
+
+    /// Sends nothing, without closing.
+    #[must_use]
+    pub fn silent() -> Reply {
+        Reply { silent: true, ..Reply::ok("") }
     }
 
     /// Sends so many bytes of the body and closes, though its whole length was announced.
@@ -282,6 +291,9 @@ fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let reply = shared.reply(&path);
     let from = from.filter(|from| reply.ranges && *from < reply.body.len());
     let mut stream = stream;
+    if reply.silent {
+        return wait_for_end(&stream, &mut reader);
+    }
     let body = &reply.body[from.unwrap_or(0)..];
     let status = if from.is_some() { 206 } else { reply.status };
     write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n")?;
@@ -306,9 +318,7 @@ fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.write_all(&body[until / 2..until])?;
     stream.flush()?;
     if reply.hang_after.is_some() {
-        stream.set_read_timeout(Some(HANG))?;
-        // Ends when the client goes away.
-        let _ = reader.read(&mut [0; 1])?;
+        wait_for_end(&stream, &mut reader)?;
     }
     let mut sent = until;
     while reply.endless && !body.is_empty() && sent < ENDLESS {
@@ -316,6 +326,12 @@ fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         sent += body.len();
     }
     stream.flush()
+}
+
+/// Waits until the client goes away.
+fn wait_for_end(stream: &TcpStream, reader: &mut impl Read) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(HANG))?;
+    reader.read(&mut [0; 1]).map(|_| ())
 }
 
 #[cfg(test)]
@@ -349,6 +365,7 @@ mod tests {
             .serve("/cut", Reply::ok("12345").cut(2))
             .serve("/part", Reply::ok("12345").ranges())
             .serve("/hang", Reply::ok("12345").hanging(1))
+            .serve("/silent", Reply::silent())
             .serve("/endless", Reply::ok("0123456789").endless())
             .serve_folder("/files", folder.path());
         let open = |path: &str| {
@@ -373,6 +390,9 @@ mod tests {
         let mut hanging = open("/hang");
         hanging.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         assert!(hanging.read_to_end(&mut Vec::new()).is_err(), "no end comes");
+        let mut silent = open("/silent");
+        silent.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        assert!(silent.read(&mut [0; 1]).is_err(), "something comes");
         let mut endless = vec![0; 5_000_000];
         open("/endless").read_exact(&mut endless).unwrap();
     }

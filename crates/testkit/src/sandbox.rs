@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// Environment variable from which the binary takes the time instead of the machine's clock: seconds since the epoch.
 pub const CLOCK: &str = "BEDPLATE_TEST_CLOCK";
 
+/// Environment variable with the seconds for which the binary lets servers be silent and scripts run.
+const PATIENCE_OF_BINARY: &str = "BEDPLATE_TEST_PATIENCE";
+
 /// How long one command may take before the test fails, so that a hanging command names itself.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -195,6 +198,12 @@ impl Invocation {
     #[must_use]
     pub fn clock(self, seconds: u64) -> Invocation {
         self.env(CLOCK, seconds.to_string())
+    }
+
+    /// Sets how long the binary waits for a silent server or a script, in seconds.
+    #[must_use]
+    pub fn waiting(self, seconds: u64) -> Invocation {
+        self.env(PATIENCE_OF_BINARY, seconds.to_string())
     }
 
     /// Sets the umask, e.g. `0o077`.

@@ -31,6 +31,8 @@ pub struct Signed {
     pub text: Vec<u8>,
     /// The fingerprint of the primary key of who signed.
     pub signer: Fingerprint,
+    /// Those of all whose signatures count, the signer first: a document may lose any of them but one and be as valid.
+    pub signers: Vec<Fingerprint>,
     /// The fingerprint of the key that signed, which may be a subkey.
     pub signing_key: Fingerprint,
     /// When, as the signature says.
@@ -166,6 +168,7 @@ struct Content<'a> {
 #[derive(Debug)]
 struct Verdict {
     signer: Fingerprint,
+    signers: Vec<Fingerprint>,
     signing_key: Fingerprint,
     signed_at: UnixSeconds,
     others: Vec<Finding>,
@@ -176,6 +179,7 @@ impl Verdict {
         Signed {
             text,
             signer: self.signer,
+            signers: self.signers,
             signing_key: self.signing_key,
             signed_at: self.signed_at,
             others: self.others,
@@ -190,11 +194,15 @@ fn judge_all(
     judgement: &Judgement,
 ) -> Result<Verdict, TrustError> {
     let mut good: Option<Verdict> = None;
+    let mut signers = Vec::new();
     let mut findings = Vec::new();
     for signature in signatures {
         match signature {
             Parsed::Signature(signature) => match judge(signature, content, keyring, judgement) {
-                Ok(verdict) => good = good.or(Some(verdict)),
+                Ok(verdict) => {
+                    signers.push(verdict.signer.clone());
+                    good = good.or(Some(verdict));
+                }
                 Err(finding) => findings.push(finding),
             },
             Parsed::Unsupported(what) => findings.push(Finding {
@@ -205,7 +213,7 @@ fn judge_all(
         }
     }
     if let Some(mut verdict) = good {
-        verdict.others = findings;
+        (verdict.signers, verdict.others) = (signers, findings);
         return Ok(verdict);
     }
     findings.sort_by_key(|finding| finding.rejection.weight());
@@ -233,7 +241,8 @@ fn judge(
         let fingerprint = Fingerprint::of(&cert.fingerprint());
         match judge_by(signature, content, cert, judgement) {
             Ok((signing_key, signed_at)) => {
-                return Ok(Verdict { signer: fingerprint, signing_key, signed_at, others: Vec::new() });
+                let (signers, others) = (Vec::new(), Vec::new());
+                return Ok(Verdict { signer: fingerprint, signers, signing_key, signed_at, others });
             }
             Err(rejection) => {
                 let finding = Finding { issuer: issuer.clone(), certificate: Some(fingerprint), rejection };

@@ -220,6 +220,7 @@ impl Job {
             privilege: privilege.as_ref(),
             root: self.root,
             scripts: self.scripts,
+            patience: context.patience.unwrap_or(bedplate_bootstrap::PATIENCE),
             jobs: self.jobs.unwrap_or_else(|| bedplate_sys::kernel::processors().min(MAX_JOBS)),
             source_date_epoch: context.source_date_epoch,
             observer: &shown,

@@ -1,12 +1,11 @@
-//! `bootstrap` from generated archives: attacks, ages, and the corners of dpkg.
+//! `bootstrap` from generated archives: ages, and the corners of dpkg.
 
-use crate::kit::{fsck, image_id, inspect, list, sandbox};
+use crate::kit::{fsck, image_id, inspect, sandbox};
 use bedplate_testkit::debian::corners::{self, Corner};
-use bedplate_testkit::debian::{Attack, Deb, Era, Extent, Launched, Listing, Rendered, World};
+use bedplate_testkit::debian::{Deb, Era, Extent, Listing, World};
 use bedplate_testkit::privilege::{self, Privilege};
 use bedplate_testkit::{Http, Invocation, Sandbox, oracle, skip};
 use serde_json::json;
-use std::time::{Duration, Instant};
 
 /// A time at which the keys of the ages that ended have expired.
 const LATE: u64 = 1_710_000_000;
@@ -32,43 +31,6 @@ pub(crate) fn command(sandbox: &Sandbox, suite: &str, mirrors: &[String], keyrin
     sandbox.bedplate(words)
 }
 
-/// The command that meets an attack.
-fn attacked(sandbox: &Sandbox, launched: &Launched) -> Invocation {
-    let mut more: Vec<&str> = launched.arguments.iter().map(String::as_str).collect();
-    more.extend(["-t", "made"]);
-    command(sandbox, launched.suite(), &launched.mirrors, &launched.keyring, &more).clock(launched.now)
-}
-
-/// Holds that nothing came of a command: no image, no half image, nothing outside of the store, no process.
-#[track_caller]
-fn nothing_came(sandbox: &Sandbox, launched: &Launched) {
-    assert_eq!(sandbox.bedplate(["images", "-q"]).ok().text(), "", "an image was made");
-    let left = sandbox.outside();
-    assert!(left.is_empty(), "left outside of the store: {left:?}");
-    let files = list(&sandbox.work());
-    assert_eq!(files, [sandbox.path("keyring.gpg")], "left in the current directory");
-    nothing_outside(launched);
-    fsck(sandbox);
-}
-
-#[track_caller]
-fn nothing_outside(launched: &Launched) {
-    assert!(!launched.outside.exists(), "{} was written", launched.outside.display());
-    assert!(!launched.is_running(), "a process of the attack runs");
-}
-
-/// Runs each attack in a store of its own: it must fail with this part of a message, and nothing may come of it.
-#[track_caller]
-fn refused(world: Option<&World>, table: &[(Attack, &str)]) {
-    for (attack, message) in table {
-        let sandbox = sandbox();
-        let launched = attack.launch(world);
-        let outcome = attacked(&sandbox, &launched).fails();
-        assert!(outcome.stderr.contains(message), "{attack:?}: no {message:?} in {outcome}");
-        nothing_came(&sandbox, &launched);
-    }
-}
-
 /// The machine's packages, and the right to run their scripts with more than one owner of files.
 pub(crate) fn world(test: &str, extent: Extent) -> Option<World> {
     if privilege::current() == Privilege::OneUid {
@@ -82,213 +44,6 @@ pub(crate) fn world(test: &str, extent: Extent) -> Option<World> {
             None
         }
     }
-}
-
-#[test]
-fn the_unharmed_archive_is_taken() {
-    let sandbox = sandbox();
-    let launched = Attack::None.launch(None);
-    let outcome = attacked(&sandbox, &launched).ok();
-    image_id(&sandbox, &outcome);
-    fsck(&sandbox);
-    // Attacks are told from what is right by one thing only.
-    nothing_outside(&launched);
-}
-
-#[test]
-fn forged_archives_are_refused() {
-    refused(
-        None,
-        &[
-            (Attack::ForgedSignature, "bad signature"),
-            (Attack::ChangedText, "bad signature: the bytes are not those that were signed"),
-            (Attack::StrippedSignature, "not signed"),
-            (Attack::Unsigned, "not signed"),
-            (Attack::UnknownKey, "signed by no trusted key"),
-            (Attack::ExpiredKey, "the key expired on 2024-02-15"),
-            (Attack::RevokedKey, "the key was revoked"),
-            (Attack::WeakDigest, "hash SHA1 is too weak"),
-            (Attack::SignedInFuture, "in the future of this machine's clock"),
-            (Attack::TextOutside, "text before the signed message"),
-            (Attack::WrongSuite, "asked for suite \"bookworm\""),
-            (Attack::FutureRelease, "30 days in the future"),
-            (Attack::ExpiredRelease, "expired 53 days ago"),
-        ],
-    );
-}
-
-#[test]
-fn false_indexes_are_refused() {
-    refused(
-        None,
-        &[
-            (Attack::OtherIndex, "expected 363 bytes, found"),
-            (Attack::EndlessIndex, "expected 363 bytes, found"),
-            (Attack::HugeIndex, "more than the limit"),
-            (Attack::EndlessStanza, "a paragraph of more than"),
-            (Attack::FilenameWithDots, "leads out of the archive"),
-            (Attack::FilenameAbsolute, "leads out of the archive"),
-        ],
-    );
-}
-
-#[test]
-fn bombs_are_defused() {
-    refused(
-        None,
-        &[
-            (Attack::IndexBomb, "decompress"),
-            (Attack::PayloadBomb, "decompression bomb"),
-            (Attack::ControlBomb, "expands to more than"),
-        ],
-    );
-}
-
-#[test]
-fn broken_downloads_are_refused() {
-    refused(
-        None,
-        &[
-            (Attack::WrongHash, "digest mismatch: expected sha256:"),
-            (Attack::WrongSize, "found "),
-            (Attack::Truncated, "transfer ended after 158"),
-            (Attack::ServerErrors, "status 503"),
-            (Attack::NotFound, "status 404"),
-            (Attack::NoPackage, "not a Debian package"),
-        ],
-    );
-}
-
-#[test]
-fn packages_that_lie_are_refused() {
-    refused(
-        None,
-        &[
-            (Attack::EscapeByDots, "has a \"..\" component"),
-            (Attack::EscapeByAbsolute, "has a \"..\" component"),
-            (Attack::EscapeByHardlink, "hard link target is refused"),
-            (Attack::OtherName, "other 1.0 all"),
-            (Attack::OtherVersion, "victim 2.0 all"),
-            (Attack::OtherArchitecture, "victim 1.0"),
-            (Attack::Overlap, "which is also in package \"rival\""),
-        ],
-    );
-}
-
-/// Packages do write through links to directories, so these are no errors; but the links lead nowhere outside.
-#[test]
-fn links_lead_nowhere_outside() {
-    for attack in [Attack::EscapeBySymlink, Attack::EscapeByChain] {
-        let sandbox = sandbox();
-        let launched = attack.launch(None);
-        let mut more: Vec<&str> = launched.arguments.iter().map(String::as_str).collect();
-        more.extend(["-o", "root.tar"]);
-        command(&sandbox, launched.suite(), &launched.mirrors, &launched.keyring, &more).clock(launched.now).ok();
-        nothing_outside(&launched);
-        let listing = oracle::expect(oracle::command("tar").arg("-tf").arg(sandbox.path("root.tar")));
-        let name = launched.outside.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(listing.lines().any(|line| line.ends_with(&name)), "{attack:?}: {listing}");
-        assert!(listing.lines().all(|line| !line.starts_with('/') && !line.contains("..")), "{attack:?}: {listing}");
-    }
-}
-
-#[test]
-fn a_hanging_mirror_can_be_interrupted() {
-    let sandbox = sandbox();
-    let launched = Attack::Hanging.launch(None);
-    let asked = || launched.http.asked().iter().any(|path| path.contains("/victim_"));
-    interrupted(attacked(&sandbox, &launched).start(), &launched, asked);
-    nothing_came(&sandbox, &launched);
-}
-
-#[test]
-fn scripts_that_fail_are_named() {
-    let Some(world) = world("it::scripts_that_fail_are_named", Extent::Essential) else { return };
-    refused(
-        Some(&world),
-        &[
-            (Attack::ScriptFails, "the disk is too round"),
-            (Attack::PreinstFails, "the disk is too flat"),
-            (Attack::ScriptForks, "left processes running: sleep"),
-        ],
-    );
-}
-
-#[test]
-fn scripts_get_at_nothing() {
-    let Some(world) = world("it::scripts_get_at_nothing", Extent::Essential) else { return };
-    let sandbox = sandbox();
-    let launched = Attack::ScriptMeddles.launch(Some(&world));
-    attacked(&sandbox, &launched).ok();
-    nothing_outside(&launched);
-    fsck(&sandbox);
-}
-
-#[test]
-fn a_hanging_script_can_be_interrupted() {
-    let Some(world) = world("it::a_hanging_script_can_be_interrupted", Extent::Essential) else { return };
-    let sandbox = sandbox();
-    let launched = Attack::ScriptHangs.launch(Some(&world));
-    interrupted(attacked(&sandbox, &launched).start(), &launched, || launched.is_running());
-    nothing_came(&sandbox, &launched);
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let store = sandbox.store().display().to_string();
-    assert!(!mounts.contains(&store), "a mount is left: {mounts}");
-}
-
-/// Waits until the command has come to a point, interrupts it as a terminal does, and holds that it ends soon, with all
-/// that it started.
-#[track_caller]
-fn interrupted(mut child: std::process::Child, launched: &Launched, reached: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !reached() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the command does not come so far");
-        assert!(child.try_wait().unwrap().is_none(), "the command ended before");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    oracle::expect(oracle::command("kill").args(["-INT", &child.id().to_string()]));
-    let begin = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if begin.elapsed() > Duration::from_secs(10) {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("the command does not end when interrupted");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    assert!(!status.success(), "{status}");
-    // The kernel ends a container's processes behind the back of whoever waits for the first of them.
-    while launched.is_running() {
-        assert!(begin.elapsed() < Duration::from_secs(10), "a process of the attack runs");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// A mirror that shows an older state than was seen before is refused, unless the user wants it.
-#[test]
-fn an_older_archive_is_refused() {
-    let sandbox = sandbox();
-    let era = Era::Bookworm;
-    let mut archives = era.archives([Deb::new("victim", "2").file("/srv/file", 0o644, "2\n")]);
-    let arguments = ["--variant", "extract", "--include", "victim", "--pockets", "release", "-t", "made"];
-    let run = |rendered: &Rendered, keyring: &[u8], http: &Http, more: &[&str]| {
-        let mirrors = rendered.serve(http);
-        let words = [&arguments[..], more].concat();
-        command(&sandbox, era.codename(), &mirrors, keyring, &words).clock(era.date() + 10 * DAY)
-    };
-    let http = Http::start();
-    let keyring = archives.keyring();
-    archives.release().date = era.date() + 5 * DAY;
-    run(&archives.render(), &keyring, &http, &[]).ok();
-    archives.release().date = era.date();
-    let old = archives.render();
-    let outcome = run(&old, &keyring, &http, &[]).fails();
-    assert!(outcome.stderr.contains("older"), "{outcome}");
-    run(&old, &keyring, &http, &["--allow-downgrade"]).ok();
-    fsck(&sandbox);
 }
 
 /// Bootstraps an age's archive; gives a sandbox with the image `made`.
@@ -337,12 +92,12 @@ fn ages(test: &str, eras: &[Era]) {
 
 #[test]
 fn ubuntu_of_old_age() {
-    ages("it::ubuntu_of_old_age", &[Era::Trusty, Era::Xenial]);
+    ages("it::ubuntu_of_old_age", &[Era::Trusty, Era::Xenial, Era::Bionic]);
 }
 
 #[test]
 fn ubuntu_of_today() {
-    ages("it::ubuntu_of_today", &[Era::Focal, Era::Noble]);
+    ages("it::ubuntu_of_today", &[Era::Focal, Era::Jammy, Era::Noble]);
 }
 
 #[test]
@@ -353,6 +108,81 @@ fn debian_of_old_age() {
 #[test]
 fn debian_of_today() {
     ages("it::debian_of_today", &[Era::Bullseye, Era::Bookworm, Era::Trixie, Era::Sid]);
+}
+
+/// Package sources of an image are what official images of its age have: in one line or in stanzas, on the host that holds
+/// the suite, the security pocket by the name that it had then.
+#[test]
+fn sources_are_those_of_the_age() {
+    // age | form, or the keyring of stanzas | archive | the security pocket's archive and suite
+    let old = "http://archive.debian.org";
+    let debian = ["http://ftp.debian.org", "http://security.debian.org"];
+    let ubuntu = ["http://archive.ubuntu.com", "http://security.ubuntu.com"];
+    let table = [
+        (Era::Trusty, None, ubuntu, "trusty-security"),
+        (Era::Xenial, None, ubuntu, "xenial-security"),
+        (Era::Bionic, None, ubuntu, "bionic-security"),
+        (Era::Focal, None, ubuntu, "focal-security"),
+        (Era::Jammy, None, ubuntu, "jammy-security"),
+        (Era::Noble, Some("ubuntu-archive-keyring.gpg"), ubuntu, "noble-security"),
+        (Era::Jessie, None, [old; 2], "jessie/updates"),
+        (Era::Stretch, None, [old; 2], "stretch/updates"),
+        (Era::Buster, None, [old; 2], "buster/updates"),
+        (Era::Bullseye, None, debian, "bullseye-security"),
+        (Era::Bookworm, Some("debian-archive-keyring.gpg"), debian, "bookworm-security"),
+        (Era::Trixie, Some("debian-archive-keyring.pgp"), debian, "trixie-security"),
+        (Era::Sid, Some("debian-archive-keyring.pgp"), debian, ""),
+    ];
+    assert_eq!(table.map(|(era, ..)| era), Era::ALL, "each age has a line here");
+    for (era, stanzas, [archive, security_archive], security) in table {
+        let mut archives = era.archives([Deb::new("apt", "1").file("/etc/apt/apt.conf.d/x", 0o644, "")]);
+        let (name, components, security_name) = match era.is_ubuntu() {
+            true => ("ubuntu", "main universe", "ubuntu"),
+            false => ("debian", "main", "debian-security"),
+        };
+        for suite in archives.main.suites.iter_mut().filter(|_| era.is_ubuntu()) {
+            suite.components.push("universe".to_owned());
+        }
+        let codename = era.codename();
+        let pockets = if era == Era::Sid {
+            vec![codename.to_owned()]
+        } else {
+            vec![codename.to_owned(), format!("{codename}-updates")]
+        };
+        let mut sources = vec![(format!("{archive}/{name}"), pockets)];
+        if !security.is_empty() {
+            sources.push((format!("{security_archive}/{security_name}"), vec![security.to_owned()]));
+        }
+        let text: Vec<String> = (sources.iter())
+            .map(|(archive, suites)| match stanzas {
+                None => suites.iter().map(|suite| format!("deb {archive} {suite} {components}\n")).collect(),
+                Some(keyring) => format!(
+                    "Types: deb\nURIs: {archive}\nSuites: {}\nComponents: {components}\n\
+                     Signed-By: /usr/share/keyrings/{keyring}\n",
+                    suites.join(" ")
+                ),
+            })
+            .collect();
+        let (file, expected) = match stanzas {
+            None => ("etc/apt/sources.list".to_owned(), text.concat()),
+            Some(_) => (format!("etc/apt/sources.list.d/{name}.sources"), text.join("\n")),
+        };
+
+        let (sandbox, http) = (sandbox(), Http::start());
+        let mirrors = archives.render().serve(&http);
+        let components = components.replace(' ', ",");
+        let more = ["--variant", "extract", "--include", "apt", "--components", &components, "-o", "root.tar"];
+        let now = if era.has_expired_keys() { LATE } else { era.date() + DAY };
+        command(&sandbox, codename, &mirrors, &archives.keyring(), &more).clock(now).ok();
+        let tar = |flag: &str, more: &[&str]| {
+            oracle::expect(oracle::command("tar").arg(flag).arg(sandbox.path("root.tar")).args(more))
+        };
+        let listing = tar("-tf", &[]);
+        let files: Vec<&str> =
+            listing.lines().filter(|line| line.contains("sources") && !line.ends_with('/')).collect();
+        assert_eq!(files, [&file], "{era:?}");
+        assert_eq!(tar("-xOf", &[&file]), expected, "{era:?}");
+    }
 }
 
 /// A suite that has not ended is not judged at the time of its signature.

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bootstrap;
+mod bootstrap_attacks;
 mod bootstrap_kept;
 mod bootstrap_oracles;
 mod bootstrap_real;

@@ -383,18 +383,40 @@ impl AcquireError {
             Self::WrongSuite { .. } => "ask for the suite that the archive has, or ask another archive with --mirror",
             Self::NoRelease { .. } => "name an archive that has it with --mirror, or leave out pockets with --pockets",
             Self::Offline { .. } => "run once with the network, with the same store",
+            Self::Fetch { source, .. } => return download_hint(source).map(Into::into),
             Self::Digest { .. } | Self::Grows { .. } | Self::Unpack { .. } => {
                 "the mirror may be in the midst of an update; try again, or ask another one with --mirror"
             }
             Self::TooLarge { .. } => {
                 "no archive of a distribution has anything that large: this one is broken or hostile; ask another one with --mirror"
             }
+            Self::PackagePath { .. } | Self::PackageField { .. } | Self::Package { .. } => BAD_INDEX,
             Self::NotAtHand { .. } => "make the tarball anew, for the same suites, components and architecture",
             Self::NotListed { .. } => "take it as it is with --no-check-gpg, or let packages be fetched",
             Self::WeakIndex { .. } => "archives that have nothing better are used with --allow-unsigned only",
             _ => return None,
         };
         Some(hint.into())
+    }
+}
+
+/// What to do about an index that is what was signed.
+pub(crate) const BAD_INDEX: &str =
+    "who signed this index made it wrong: tell the archive's owner, or ask another archive with --mirror";
+
+fn download_hint(error: &FetchError) -> Option<&'static str> {
+    match error {
+        FetchError::Timeout { .. } => Some(
+            "the server fell silent, and was not asked for anything else; try again later, or ask another mirror with --mirror",
+        ),
+        error if error.is_input_error() => {
+            Some("the mirror may be in the midst of an update; try again, or ask another one with --mirror")
+        }
+        FetchError::Status { status: 404 | 410, .. } => {
+            Some("the mirror is incomplete, or in the midst of an update; try again, or ask another one with --mirror")
+        }
+        error if error.is_network_error() => Some("try again later, or ask another mirror with --mirror"),
+        _ => None,
     }
 }
 

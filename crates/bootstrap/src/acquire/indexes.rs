@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use bedplate_archive::Decoder;
+use bedplate_archive::codec::Expansion;
 use bedplate_fetch::{Event as FetchEvent, Expected, FetchError, Url};
 use bedplate_oci::Digest;
 use bedplate_packages::deb::release::{Candidate, IndexFile, Release};
@@ -12,9 +13,9 @@ use bedplate_store::Lease;
 use sha2::{Digest as _, Sha512};
 
 use super::error::AcquireError;
-use super::observe::{Event, Notice, Stage};
-use super::packages::address;
-use super::signed::{is_missing, write};
+use super::mirrors::{FailedMirrors, Reason, address, from_mirrors};
+use super::observe::{Event, Stage};
+use super::signed::write;
 use super::{Context, Index};
 
 /// The largest index as it comes, in bytes: that of Debian's unstable has 10 MiB.
@@ -22,6 +23,9 @@ pub(crate) const MAX_COMPRESSED: u64 = 128 << 20;
 
 /// The largest index, in bytes: that of Debian's unstable has 60 MiB, and it is held in memory.
 pub(crate) const MAX_INDEX: u64 = 512 << 20;
+
+/// How far an index may expand: those of archives do so five times, and a bomb thousands of times.
+const EXPANSION: Expansion = Expansion { output: MAX_INDEX, ratio: 200, floor: 16 << 20 };
 
 /// An index that is wanted, with all that its Release file says of it.
 #[derive(Debug)]
@@ -130,47 +134,40 @@ impl<'r> WantedIndex<'r> {
     }
 
     /// Fetches it: every mirror, every form, by digest before by name; verified before and after it is decompressed.
-    pub(crate) fn fetch(
+    pub(super) fn fetch(
         &self,
         mirrors: &[Url],
         base: &str,
         cache: &Path,
         lease: &Lease,
+        failed: &FailedMirrors,
         context: &Context<'_>,
     ) -> Result<Index, AcquireError> {
-        let mut last = None;
-        for (n, mirror) in mirrors.iter().enumerate() {
-            for candidate in &self.candidates {
-                let by_hash = candidate.by_hash().filter(|_| self.by_hash);
-                for path in by_hash.iter().map(String::as_str).chain([candidate.path]) {
-                    let url = address(mirror, &format!("{base}{path}"))?;
-                    match self.fetch_form(&url, candidate, context) {
-                        Ok(bytes) => {
-                            if let Some((path, _)) = self.cached(cache) {
-                                write(&path, lease, &[&bytes])?;
-                            }
-                            context.observer.event(Event::Done { stage: Stage::Indexes, name: &self.name });
-                            return Ok(self.index(bytes));
-                        }
-                        // The last reason is told, but a missing form explains less than any other.
-                        Err(AcquireError::Fetch { what, source }) => {
-                            let missing = is_missing(&source);
-                            if last.is_none() || !missing {
-                                last = Some(AcquireError::Fetch { what, source });
-                            }
-                        }
-                        Err(other) => return Err(other),
+        let what = || format!("index {}", self.name);
+        let bytes = from_mirrors(mirrors, &what, failed, context, |mirror| self.fetch_from(mirror, base, context))?;
+        if let Some((path, _)) = self.cached(cache) {
+            write(&path, lease, &[&bytes])?;
+        }
+        context.observer.event(Event::Done { stage: Stage::Indexes, name: &self.name });
+        Ok(self.index(bytes))
+    }
+
+    /// Asks one mirror for every form, unless it cannot be reached: that takes its time, and is the same for each form.
+    fn fetch_from(&self, mirror: &Url, base: &str, context: &Context<'_>) -> Result<Vec<u8>, AcquireError> {
+        let mut reason = Reason::default();
+        for candidate in &self.candidates {
+            let by_hash = candidate.by_hash().filter(|_| self.by_hash);
+            for path in by_hash.iter().map(String::as_str).chain([candidate.path]) {
+                let url = address(mirror, &format!("{base}{path}"))?;
+                match self.fetch_form(&url, candidate, context) {
+                    Err(AcquireError::Fetch { source, .. }) if !source.is_host_error() => {
+                        reason.add(format!("index {}", self.name), source);
                     }
+                    outcome => return outcome,
                 }
             }
-            if n + 1 < mirrors.len()
-                && let Some(AcquireError::Fetch { source, .. }) = &last
-            {
-                let notice = Notice::NextMirror { url: mirror.to_string(), reason: source.to_string() };
-                context.observer.event(Event::Notice(&notice));
-            }
         }
-        Err(last.unwrap_or_else(|| AcquireError::NoMirror { what: self.name.clone() }))
+        Err(reason.error().unwrap_or_else(|| AcquireError::NoMirror { what: self.name.clone() }))
     }
 
     fn fetch_form(&self, url: &Url, candidate: &Candidate<'_>, context: &Context<'_>) -> Result<Vec<u8>, AcquireError> {
@@ -196,11 +193,17 @@ impl<'r> WantedIndex<'r> {
     fn unpack(&self, packed: Vec<u8>) -> Result<Vec<u8>, AcquireError> {
         let unpack = |source| AcquireError::Unpack { what: self.name.clone(), source };
         let limit = self.plain.map_or(MAX_INDEX, |plain| plain.size);
-        let decoder = Decoder::new(packed.as_slice()).map_err(unpack)?;
-        // Room for what is promised, as long as that is an ordinary index.
+        let decoder = Decoder::new(packed.as_slice()).map_err(unpack)?.expansion(EXPANSION);
+        let mut decoder = decoder.take(limit.saturating_add(1));
+        // Room for an ordinary index, and then for all that may come, rather than for twice as much as came.
         const ROOM: u64 = 128 << 20;
-        let mut bytes = Vec::with_capacity(usize::try_from(limit.min(ROOM)).unwrap_or(0));
-        decoder.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(unpack)?;
+        let room = |bytes: u64| usize::try_from(bytes.min(limit)).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(room(ROOM));
+        decoder.by_ref().take(ROOM).read_to_end(&mut bytes).map_err(unpack)?;
+        if bytes.len() as u64 == ROOM {
+            bytes.reserve_exact(room(limit - ROOM.min(limit)));
+            decoder.read_to_end(&mut bytes).map_err(unpack)?;
+        }
         if bytes.len() as u64 > limit {
             return Err(AcquireError::Grows { what: self.name.clone(), limit });
         }

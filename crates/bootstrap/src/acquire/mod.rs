@@ -18,6 +18,7 @@ mod host_sources;
 mod indexes;
 mod keys;
 mod local;
+mod mirrors;
 mod observe;
 mod open;
 mod packages;
@@ -29,6 +30,7 @@ use bedplate_oci::Digest;
 use bedplate_packages::deb::release::Release;
 use bedplate_store::Store;
 
+pub(crate) use error::BAD_INDEX;
 pub use error::{AcquireError, Kind};
 pub use first::FirstFailure;
 pub use host::{Host, HostError, HostFile};
@@ -133,7 +135,7 @@ impl ReleaseFacts {
             valid_until: release.valid_until,
             not_automatic: release.not_automatic,
             but_automatic_upgrades: release.but_automatic_upgrades,
-            signer: verified.signer.clone(),
+            signer: verified.signers.first().cloned(),
         }
     }
 }

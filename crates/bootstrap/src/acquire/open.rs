@@ -10,6 +10,7 @@ use bedplate_store::{CacheKind, Lease};
 
 use super::error::AcquireError;
 use super::indexes::WantedIndex;
+use super::mirrors::FailedMirrors;
 use super::observe::{Event, Notice, Stage};
 use super::plan::{Plan, PlannedSource, plan};
 use super::signed;
@@ -87,6 +88,7 @@ pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireE
     {
         return Err(AcquireError::Offline { what: format!("index {}", first.name), others: missing.len() - 1 });
     }
+    let failed = FailedMirrors::default();
     let fetched = at_once(missing.iter(), |n| {
         let Some((of, index)) = wanted.get(*n) else { return Ok(None) };
         let Some((source, planned)) =
@@ -94,7 +96,7 @@ pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireE
         else {
             return Ok(None);
         };
-        index.fetch(&source.mirrors, &signed::folder(planned), cache.folder(), &lease, context).map(Some)
+        index.fetch(&source.mirrors, &signed::folder(planned), cache.folder(), &lease, &failed, context).map(Some)
     })?;
     for (n, index) in missing.iter().zip(fetched) {
         if let Some(place) = found.get_mut(*n) {
@@ -115,7 +117,8 @@ pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireE
                 pocket: planned.pocket,
                 name: planned.name(),
                 suite: planned.suite.clone(),
-                mirrors: opened.mirrors,
+                // Packages are asked for first where indexes were had.
+                mirrors: failed.order(&opened.mirrors).into_iter().cloned().collect(),
                 document: opened.document,
                 release: opened.facts,
                 indexes: Vec::new(),
@@ -227,12 +230,12 @@ fn open_source(
         Some(remembered) if !context.offline && *remembered != document => {
             // What cannot be verified any more, after a change of keys, says nothing about what is new.
             let before = signed::verify(remembered, &mirror, plan, source, &keyring, context).ok();
-            before.and_then(|before| Some((Release::parse(&before.text).ok()?, before.signer)))
+            before.and_then(|before| Some((Release::parse(&before.text).ok()?, before)))
         }
         _ => None,
     };
-    if let Some((newest, signer)) = &before
-        && *signer == verified.signer
+    if let Some((newest, before)) = &before
+        && verified.has_signer_of(before)
         && !plan.allow_downgrade
     {
         refuse_older(date, newest, source, &mirror)?;
@@ -302,7 +305,7 @@ pub(super) fn check_dates(
     Ok(date)
 }
 
-/// Refuses a Release file that is older than the newest one seen of the same signer.
+/// Refuses a Release file that is older than the newest one seen of the same signers.
 fn refuse_older(date: i64, newest: &Release, source: &PlannedSource, mirror: &Url) -> Result<(), AcquireError> {
     match newest.date {
         Some(newest) if date < newest => Err(AcquireError::Downgrade {

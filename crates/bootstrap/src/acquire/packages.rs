@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use bedplate_fetch::{Event as FetchEvent, Expected, FetchError, Url};
+use bedplate_fetch::{Event as FetchEvent, Expected, Url};
 use bedplate_oci::Digest;
 use bedplate_packages::deb::package::Package;
 use bedplate_store::{CacheGuard, CacheKind, Lease};
 
 use super::error::{AcquireError, Kind};
 use super::first::FirstFailure;
-use super::observe::{Event, Notice, Observer, Stage};
+use super::mirrors::{FailedMirrors, address, from_mirrors};
+use super::observe::{Event, Observer, Stage};
 use super::{Context, Source};
 
 /// The largest package, in bytes: the largest of Debian have 2 GiB.
@@ -84,13 +85,6 @@ pub(crate) fn below(path: &str) -> Option<String> {
         }
     }
     (!parts.is_empty()).then(|| parts.join("/"))
-}
-
-/// The address of a path below a mirror's root; what has a meaning of its own in addresses is escaped, as apt does.
-pub(crate) fn address(mirror: &Url, path: &str) -> Result<Url, AcquireError> {
-    let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace(' ', "%20");
-    let text = format!("{}/{path}", mirror.revealed().trim_end_matches('/'));
-    Url::parse(&text).map_err(|source| AcquireError::Url { source })
 }
 
 /// Packages in the cache; they stay there while this value lives.
@@ -226,12 +220,13 @@ fn fetch_one(
     }
     let expected = Expected { digest: Some(wanted.sha256), size: Some(wanted.size), max_size: wanted.size };
     let what = || format!("package {}", wanted.name);
-    from_mirrors(&wanted.mirrors, &wanted.path, &what, failed, context, |url| {
+    from_mirrors(&wanted.mirrors, &what, failed, context, |mirror| {
+        let url = address(mirror, &wanted.path)?;
         let scratch = lease.scratch();
         let place = |source| AcquireError::Cache { path: scratch.clone(), source };
         let file = File::options().write(true).create_new(true).open(&scratch).map_err(place)?;
         let mut sink = BufWriter::with_capacity(BUFFER, Counted { inner: &file, observer: context.observer });
-        let result = context.fetcher.get_observed(url, expected, &mut sink, &mut |event| {
+        let result = context.fetcher.get_observed(&url, expected, &mut sink, &mut |event| {
             if let FetchEvent::Retrying { error, pause } = event {
                 context.observer.event(Event::Retrying { stage: Stage::Packages, error, pause });
             }
@@ -250,55 +245,6 @@ fn fetch_one(
         }
         result
     })
-}
-
-/// Mirrors whose network or server failed: they are asked after all others, so that one that hangs is not waited for
-/// again with each package.
-#[derive(Debug, Default)]
-struct FailedMirrors(Mutex<Vec<Url>>);
-
-impl FailedMirrors {
-    fn known(&self) -> std::sync::MutexGuard<'_, Vec<Url>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The mirrors, those that failed last.
-    fn order<'m>(&self, mirrors: &'m [Url]) -> Vec<&'m Url> {
-        let failed = self.known();
-        let mut order: Vec<&Url> = mirrors.iter().collect();
-        order.sort_by_key(|mirror| failed.contains(mirror));
-        order
-    }
-}
-
-/// Asks each mirror in turn until one serves; what no other mirror can mend ends the search.
-fn from_mirrors<T>(
-    mirrors: &[Url],
-    path: &str,
-    what: &dyn Fn() -> String,
-    failed: &FailedMirrors,
-    context: &Context<'_>,
-    mut get: impl FnMut(&Url) -> Result<T, AcquireError>,
-) -> Result<T, AcquireError> {
-    let mut last = None;
-    for (n, mirror) in failed.order(mirrors).into_iter().enumerate() {
-        let url = address(mirror, path)?;
-        match get(&url) {
-            Ok(value) => return Ok(value),
-            Err(AcquireError::Fetch { what, source }) if !matches!(source, FetchError::Sink { .. }) => {
-                if source.is_network_error() {
-                    failed.known().push(mirror.clone());
-                }
-                if n + 1 < mirrors.len() {
-                    let notice = Notice::NextMirror { url: mirror.to_string(), reason: source.to_string() };
-                    context.observer.event(Event::Notice(&notice));
-                }
-                last = Some(AcquireError::Fetch { what, source });
-            }
-            Err(other) => return Err(other),
-        }
-    }
-    Err(last.unwrap_or_else(|| AcquireError::NoMirror { what: what() }))
 }
 
 /// A sink that tells how much went through it.
@@ -341,19 +287,6 @@ mod tests {
         ];
         for (path, expected) in cases {
             assert_eq!(below(path).as_deref(), expected, "{path:?}");
-        }
-    }
-
-    #[test]
-    fn addresses_escape_what_has_a_meaning() {
-        let cases = [
-            ("http://example.org/debian", "pool/a_1%3a2+b~1.deb", "http://example.org/debian/pool/a_1%253a2+b~1.deb"),
-            ("http://example.org/debian/", "a?b#c d", "http://example.org/debian/a%3Fb%23c%20d"),
-            ("file:///srv/mirror", "pool/x.deb", "file:///srv/mirror/pool/x.deb"),
-        ];
-        for (mirror, path, expected) in cases {
-            let mirror = Url::parse(mirror).unwrap();
-            assert_eq!(address(&mirror, path).unwrap().revealed(), expected);
         }
     }
 }

@@ -13,8 +13,8 @@ use bedplate_trust::{Judgement, Keyring, MAX_DOCUMENT, MAX_SIGNATURE_BYTES, Trus
 
 use super::Context;
 use super::error::AcquireError;
+use super::mirrors::address;
 use super::observe::{Event, Notice, Stage};
-use super::packages::address;
 use super::plan::{Plan, PlannedSource};
 use crate::distribution::ArchiveState;
 
@@ -31,8 +31,18 @@ pub(crate) struct Document {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verified {
     pub(crate) text: Vec<u8>,
-    /// The fingerprint of who signed; `None` where no signature was asked for.
-    pub(crate) signer: Option<String>,
+    /// The fingerprints of all who signed; none where no signature was asked for.
+    pub(crate) signers: Vec<String>,
+}
+
+impl Verified {
+    /// Whether one who signed this signed that, too: of several signatures a document may have lost all but one.
+    pub(crate) fn has_signer_of(&self, other: &Self) -> bool {
+        match self.signers.as_slice() {
+            [] => other.signers.is_empty(),
+            signers => signers.iter().any(|signer| other.signers.contains(signer)),
+        }
+    }
 }
 
 /// Fetches the Release file of a source and gives the mirror that served it; `None` where no mirror has one.
@@ -159,7 +169,10 @@ pub(crate) fn verify(
         verdict = judge(&Judgement::AtSignature { from: seconds(plan.suite.from), until: seconds(until) });
     }
     match verdict {
-        Ok(signed) => Ok(Verified { text: signed.text, signer: Some(signed.signer.as_str().to_owned()) }),
+        Ok(signed) => {
+            let signers = signed.signers.iter().map(|signer| signer.as_str().to_owned()).collect();
+            Ok(Verified { text: signed.text, signers })
+        }
         Err(_) if source.unsigned => {
             let text = match &document.signature {
                 Some(_) => document.text.clone(),
@@ -167,7 +180,7 @@ pub(crate) fn verify(
             };
             let what = format!("{} at {url}", source.suite);
             context.observer.event(Event::Notice(&Notice::Unsigned { what }));
-            Ok(Verified { text, signer: None })
+            Ok(Verified { text, signers: Vec::new() })
         }
         Err(error) => Err(failed(error)),
     }

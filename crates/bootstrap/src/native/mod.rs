@@ -8,16 +8,17 @@
 mod debconf;
 mod systemd_helper;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bedplate_image::{Contents, read_content};
 use bedplate_run::Mount;
 use bedplate_store::Lease;
-use bedplate_tree::{Tree, TreePath};
+use bedplate_tree::{Content, Tree, TreePath};
 use sha2::{Digest as _, Sha256};
 
 use crate::root_error::RootError;
@@ -101,37 +102,55 @@ pub(crate) fn fuzz_debconf(data: &[u8]) {
     debconf::fuzz(data);
 }
 
-/// What is mounted over the programs of this root that are known.
-pub(crate) fn mounts(lease: &Lease, tree: &Tree, contents: &dyn Contents) -> Result<Vec<Mount>, RootError> {
-    let mut mounts = Vec::new();
-    // Its file may have been replaced since it began.
-    let Some(own) = std::env::current_exe().ok().filter(|own| fs::File::open(own).is_ok()) else { return Ok(mounts) };
-    for program in PROGRAMS {
-        let Some((digest, original)) = fingerprint(&program, tree, contents) else { continue };
-        tracing::debug!(program = program.path, digest, "a program that may be known");
-        let Some(name) = Path::new(program.path).file_name().filter(|_| program.known.contains(&digest.as_str()))
-        else {
-            continue;
-        };
-        let path = lease.scratch();
-        fs::write(&path, original)
-            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
-            .map_err(|source| RootError::Make { path: path.clone(), source })?;
-        let target = Path::new(ORIGINALS).join(name);
-        mounts.push(crate::sandbox::bind(path, &target.to_string_lossy()));
-        mounts.push(crate::sandbox::bind(own.clone(), &format!("/{}", program.path)));
-    }
-    Ok(mounts)
+/// A file of a root: its path, and where its bytes are.
+type FileOf = (TreePath, Content);
+
+/// The programs of a root that were looked at. Scripts run once for each wave, and what they call seldom changes between
+/// two: the same files are not read again.
+#[derive(Default)]
+pub(crate) struct Replacements {
+    /// The files that decide on a program, and its copy where they are known.
+    looked: BTreeMap<&'static str, (Vec<FileOf>, Option<PathBuf>)>,
 }
 
-/// The digest of a program with all that decides on what it does, and its bytes; `None` where it is not there.
-fn fingerprint(program: &Program, tree: &Tree, contents: &dyn Contents) -> Option<(String, Vec<u8>)> {
+impl Replacements {
+    /// What is mounted over the programs of this root that are known.
+    pub(crate) fn mounts(
+        &mut self,
+        lease: &Lease,
+        tree: &Tree,
+        contents: &dyn Contents,
+    ) -> Result<Vec<Mount>, RootError> {
+        let mut mounts = Vec::new();
+        // Its file may have been replaced since it began.
+        let Some(own) = std::env::current_exe().ok().filter(|own| fs::File::open(own).is_ok()) else {
+            return Ok(mounts);
+        };
+        for program in PROGRAMS {
+            let (Some(files), Some(name)) = (files(&program, tree), Path::new(program.path).file_name()) else {
+                continue;
+            };
+            let original = match self.looked.get(program.path) {
+                Some((same, original)) if *same == files => original.clone(),
+                _ => {
+                    let original = copy_if_known(&program, &files, lease, contents)?;
+                    self.looked.insert(program.path, (files, original.clone()));
+                    original
+                }
+            };
+            let Some(original) = original else { continue };
+            let target = Path::new(ORIGINALS).join(name);
+            mounts.push(crate::sandbox::bind(original, &target.to_string_lossy()));
+            mounts.push(crate::sandbox::bind(own.clone(), &format!("/{}", program.path)));
+        }
+        Ok(mounts)
+    }
+}
+
+/// The files that decide on what a program does, itself first; `None` where it is not there, or some are no files.
+fn files(program: &Program, tree: &Tree) -> Option<Vec<FileOf>> {
     let path = TreePath::parse(program.path.as_bytes()).ok()?;
-    // What cannot be read is not known.
-    let read = |path: &TreePath| read_content(contents, path, tree.entry(path)?.content()?, LARGEST).ok();
-    let original = read(&path)?;
-    let mut hash = Sha256::new();
-    hash.update(&original);
+    let mut files = vec![(path.clone(), tree.entry(&path)?.content()?.clone())];
     let mut pending: Vec<TreePath> = Vec::new();
     for with in program.with.iter().rev() {
         pending.push(TreePath::parse(with.as_bytes()).ok()?);
@@ -145,9 +164,42 @@ fn fingerprint(program: &Program, tree: &Tree, contents: &dyn Contents) -> Optio
             pending.extend(names.collect::<Result<Vec<_>, _>>().ok()?);
             continue;
         }
-        hash.update(path.as_bytes());
+        let content = inode.entry.content()?.clone();
+        files.push((path, content));
+    }
+    Some(files)
+}
+
+/// Copies a program, whose files these are, to where it can be mounted from; `None` where it is not known.
+fn copy_if_known(
+    program: &Program,
+    files: &[FileOf],
+    lease: &Lease,
+    contents: &dyn Contents,
+) -> Result<Option<PathBuf>, RootError> {
+    let Some((digest, original)) = fingerprint(files, contents) else { return Ok(None) };
+    tracing::debug!(program = program.path, digest, "a program that may be known");
+    if !program.known.contains(&digest.as_str()) {
+        return Ok(None);
+    }
+    let path = lease.scratch();
+    fs::write(&path, original)
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+        .map_err(|source| RootError::Make { path: path.clone(), source })?;
+    Ok(Some(path))
+}
+
+/// The digest of a program with all that decides on what it does, and its bytes; `None` where something cannot be read.
+fn fingerprint(files: &[FileOf], contents: &dyn Contents) -> Option<(String, Vec<u8>)> {
+    let read = |(path, content): &FileOf| read_content(contents, path, content, LARGEST).ok();
+    let (program, others) = files.split_first()?;
+    let original = read(program)?;
+    let mut hash = Sha256::new();
+    hash.update(&original);
+    for file in others {
+        hash.update(file.0.as_bytes());
         hash.update([0]);
-        hash.update(Sha256::digest(read(&path)?));
+        hash.update(Sha256::digest(read(file)?));
     }
     let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Some((digest, original))
@@ -155,3 +207,50 @@ fn fingerprint(program: &Program, tree: &Tree, contents: &dyn Contents) -> Optio
 
 /// The largest file that is looked at, in bytes.
 const LARGEST: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bedplate_image::{ContentError, ContentSources, Place};
+    use bedplate_store::{OpenOptions, Store};
+    use bedplate_tree::{Entry, Metadata, Source};
+
+    use super::*;
+
+    /// Bytes at hand, and how often they were asked for.
+    struct Counting(ContentSources<'static>, AtomicUsize);
+
+    impl Contents for Counting {
+        fn locate(&self, source: &Source) -> Result<Place, ContentError> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.locate(source)
+        }
+    }
+
+    #[test]
+    fn the_same_files_are_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&OpenOptions::new(folder.path().join("store"))).unwrap();
+        let lease = store.lease().unwrap();
+        let mut tree = Tree::new();
+        let put = |tree: &mut Tree, path: &str, text: &str| {
+            let content = Content::from_bytes(text.as_bytes().to_vec());
+            let entry = Entry::file(content, Metadata::default());
+            tree.put(&TreePath::parse(path.as_bytes()).unwrap(), entry).unwrap();
+        };
+        put(&mut tree, "usr/share/debconf/frontend", "1");
+        put(&mut tree, "usr/share/perl5/Debconf/A.pm", "2");
+        let (mut replacements, contents) = (Replacements::default(), Counting(ContentSources::new(), 0.into()));
+        let mut look = |tree: &Tree| {
+            // Nobody knows this debconf.
+            assert!(replacements.mounts(&lease, tree, &contents).unwrap().is_empty());
+            contents.1.swap(0, Ordering::Relaxed)
+        };
+        assert_eq!([look(&tree), look(&tree)], [2, 0]);
+        put(&mut tree, "usr/share/perl5/Debconf/A.pm", "3");
+        assert_eq!([look(&tree), look(&tree)], [2, 0]);
+        put(&mut tree, "usr/share/perl5/Debconf/B.pm", "4");
+        assert_eq!([look(&tree), look(&tree)], [3, 0]);
+    }
+}

@@ -1,6 +1,6 @@
 //! What attackers, broken mirrors and bad packages do to a bootstrap.
 
-use super::archive::{Listing, SignatureFiles, Suite};
+use super::archive::{Listing, SignatureFiles, Site, Suite};
 use super::deb::{Built, Deb, Item, Kind, Packing};
 use super::era::{Archives, Era, Rendered};
 use super::hash::Hash;
@@ -50,8 +50,18 @@ pub enum Attack {
     FutureRelease,
     /// Another suite's `Release`, signed by a trusted key, in the place of this one's.
     WrongSuite,
-    /// Another suite's index in the place of this one's.
+    /// An index that nobody signed in the place of this one's.
     OtherIndex,
+    /// The signed index of another time in the place of this one's.
+    MixedTime,
+    /// Another pocket's signed index in the place of this one's.
+    MixedSuite,
+    /// Another component's signed index in the place of this one's.
+    MixedComponent,
+    /// Another architecture's signed index in the place of this one's.
+    MixedArchitecture,
+    /// The server sends an `InRelease` that never ends.
+    EndlessRelease,
     /// The server sends an index that never ends.
     EndlessIndex,
     /// A small index that expands to gigabytes, listed truly.
@@ -72,8 +82,22 @@ pub enum Attack {
     Truncated,
     /// The server sends half a package and then nothing.
     Hanging,
+    /// The server takes the question for `InRelease` and says nothing.
+    HangingRelease,
+    /// The server takes the question for any form of an index and says nothing.
+    HangingIndex,
     /// The server answers every package with 503.
     ServerErrors,
+    /// The server answers `InRelease` with 500.
+    InReleaseErrors,
+    /// The server has no `InRelease`, and answers `Release` with 502.
+    ReleaseErrors,
+    /// The server answers `Release.gpg`, without which `Release` is unsigned, with 504.
+    SignatureErrors,
+    /// The server answers the security pocket's `InRelease` with 503: no reason to go without it.
+    SecurityErrors,
+    /// The server answers every form of an index with 503.
+    IndexErrors,
     /// The package is not there.
     NotFound,
     /// No `.deb` at all, though hash and size are as listed.
@@ -114,7 +138,7 @@ pub enum Attack {
 
 impl Attack {
     /// Those before a package is unpacked: signatures, indexes, downloads.
-    pub const ARCHIVE: [Attack; 27] = [
+    pub const ARCHIVE: [Attack; 39] = [
         Attack::ForgedSignature,
         Attack::ChangedText,
         Attack::StrippedSignature,
@@ -129,6 +153,11 @@ impl Attack {
         Attack::FutureRelease,
         Attack::WrongSuite,
         Attack::OtherIndex,
+        Attack::MixedTime,
+        Attack::MixedSuite,
+        Attack::MixedComponent,
+        Attack::MixedArchitecture,
+        Attack::EndlessRelease,
         Attack::EndlessIndex,
         Attack::IndexBomb,
         Attack::HugeIndex,
@@ -139,7 +168,14 @@ impl Attack {
         Attack::WrongSize,
         Attack::Truncated,
         Attack::Hanging,
+        Attack::HangingRelease,
+        Attack::HangingIndex,
         Attack::ServerErrors,
+        Attack::InReleaseErrors,
+        Attack::ReleaseErrors,
+        Attack::SignatureErrors,
+        Attack::SecurityErrors,
+        Attack::IndexErrors,
         Attack::NotFound,
         Attack::NoPackage,
     ];
@@ -326,6 +362,22 @@ impl Plan {
                 "oldstable".clone_into(&mut release.suite);
                 "bullseye".clone_into(&mut release.codename);
             }
+            // Of the same length to the byte, so that only digests tell one index from the other.
+            Attack::MixedTime => self.archives.release().packings = vec![Packing::Plain],
+            Attack::MixedSuite => {
+                let updates = &mut self.archives.main.suites[1];
+                updates.packages.push(Listing::new(victim().build()).claim("Version", "9"));
+            }
+            Attack::MixedComponent => {
+                let release = self.archives.release();
+                release.components.push("contrib".to_owned());
+                release.packages.push(Listing::new(victim().build()).component("contrib").claim("Version", "9"));
+            }
+            Attack::MixedArchitecture => {
+                let release = self.archives.release();
+                release.architectures.push(foreign().to_owned());
+                release.packages.push(Listing::new(victim().architecture(foreign()).build()).claim("Version", "9"));
+            }
             _ => {}
         }
     }
@@ -367,6 +419,23 @@ impl Plan {
                     });
                 }
             }
+            Attack::MixedTime => {
+                let mut later = self.archives.main.clone();
+                for listing in &mut later.suites[0].packages {
+                    listing.claims.push(("Version".to_owned(), "1.1".to_owned()));
+                }
+                let folder = format!("{}main/{}", self.archives.release().folder(), native_folder());
+                mix(site, &format!("{}/{folder}", rendered.main), &later.render(), &folder);
+            }
+            Attack::MixedSuite | Attack::MixedComponent | Attack::MixedArchitecture => {
+                let from = match attack {
+                    Attack::MixedSuite => format!("{main}-updates/main/{}", native_folder()),
+                    Attack::MixedComponent => format!("{main}/contrib/{}", native_folder()),
+                    _ => format!("{main}/main/binary-{}/", foreign()),
+                };
+                let whole = site.clone();
+                mix(site, &format!("{main}/main/{}", native_folder()), &whole, &from);
+            }
             Attack::IndexBomb | Attack::HugeIndex | Attack::EndlessStanza => {
                 let release = self.archives.release().clone();
                 self.relist(attack, &release, rendered);
@@ -396,7 +465,7 @@ impl Plan {
             text = text.replace(&format!(" {:>8} {path}", bytes.len()), &format!(" {claimed} {path}"));
         }
         let prefix = format!("{}/", rendered.main);
-        let mut signed = super::archive::Site::default();
+        let mut signed = Site::default();
         suite.sign(&text, &mut signed);
         signed.put(&format!("{}{path}", suite.folder()), &bytes);
         let gone: Vec<String> = rendered
@@ -417,23 +486,60 @@ impl Plan {
 
     /// How the server fails.
     fn serve(&self, attack: Attack, rendered: &Rendered, http: &Http) {
-        let part = match attack {
-            Attack::EndlessIndex => "/dists/bookworm/main/",
-            _ => "/victim_",
+        let fails = |part: &str, reply: fn(Vec<u8>) -> Reply| (part.to_owned(), reply);
+        let release =
+            |name: &str, reply: fn(Vec<u8>) -> Reply| fails(&format!("/dists/{}/{name}", ERA.codename()), reply);
+        // beginning of names, or end of a path | what is answered in place of the bytes
+        let failures = match attack {
+            Attack::EndlessRelease => vec![release("InRelease", |bytes| Reply::ok(bytes).endless())],
+            Attack::EndlessIndex => vec![release("main/", |bytes| Reply::ok(bytes).endless())],
+            Attack::HangingRelease => vec![release("InRelease", |_| Reply::silent())],
+            Attack::HangingIndex => vec![release("main/", |_| Reply::silent())],
+            Attack::InReleaseErrors => vec![release("InRelease", |_| Reply::status(500))],
+            Attack::ReleaseErrors => {
+                vec![release("InRelease", |_| Reply::status(404)), release("Release", |_| Reply::status(502))]
+            }
+            Attack::SignatureErrors => {
+                vec![release("InRelease", |_| Reply::status(404)), release("Release.gpg", |_| Reply::status(504))]
+            }
+            Attack::SecurityErrors => vec![fails("-security/InRelease", |_| Reply::status(503))],
+            Attack::IndexErrors => vec![release("main/", |_| Reply::status(503))],
+            Attack::Truncated => vec![fails("/victim_", |bytes| Reply::ok(&bytes[..]).cut(bytes.len() / 2))],
+            Attack::Hanging => vec![fails("/victim_", |bytes| Reply::ok(&bytes[..]).hanging(bytes.len() / 2))],
+            Attack::ServerErrors => vec![fails("/victim_", |_| Reply::status(503))],
+            Attack::NotFound => vec![fails("/victim_", |_| Reply::status(404))],
+            _ => return,
         };
-        for path in rendered.site.paths().filter(|path| path.contains(part)) {
-            let bytes = rendered.site.get(path).to_vec();
-            let half = bytes.len() / 2;
-            let reply = match attack {
-                Attack::EndlessIndex => Reply::ok(bytes).endless(),
-                Attack::Truncated => Reply::ok(bytes).cut(half),
-                Attack::Hanging => Reply::ok(bytes).hanging(half),
-                Attack::ServerErrors => Reply::status(503),
-                Attack::NotFound => Reply::status(404),
-                _ => continue,
-            };
-            http.serve(&format!("/{path}"), reply);
+        for path in rendered.site.paths() {
+            let hits = |part: &str| if part.ends_with(['/', '_']) { path.contains(part) } else { path.ends_with(part) };
+            if let Some((_, reply)) = failures.iter().find(|(part, _)| hits(part)) {
+                http.serve(&format!("/{path}"), reply(rendered.site.get(path).to_vec()));
+            }
         }
+    }
+}
+
+/// Folder of the machine's own architecture below a component.
+fn native_folder() -> String {
+    format!("binary-{}/", super::archive::host_architecture())
+}
+
+/// An architecture that the machine has not.
+fn foreign() -> &'static str {
+    if super::archive::host_architecture() == "amd64" { "arm64" } else { "amd64" }
+}
+
+/// Serves the indexes of one folder in the place of another's, by name and by hash.
+fn mix(site: &mut Site, folder: &str, source: &Site, from: &str) {
+    for packing in [Packing::Plain, Packing::Gzip, Packing::Xz] {
+        let name = format!("Packages{}", packing.extension());
+        let path = format!("{folder}{name}");
+        if !site.has(&path) {
+            continue;
+        }
+        let (own, other) = (site.get(&path).to_vec(), source.get(&format!("{from}{name}")).to_vec());
+        assert_ne!(own, other, "an attack that changes nothing");
+        site.change(folder, |bytes| if bytes == own { other.clone() } else { bytes.to_vec() });
     }
 }
 
@@ -509,9 +615,8 @@ fn packages(attack: Attack, outside: &str, secret: u64) -> Vec<Listing> {
         }
         Attack::OtherVersion => vec![Listing::new(victim().build()).claim("Version", "2.0")],
         Attack::OtherArchitecture => {
-            let foreign = if super::archive::host_architecture() == "amd64" { "arm64" } else { "amd64" };
             let native = super::archive::host_architecture();
-            let mut listing = Listing::new(victim().architecture(foreign).build()).claim("Architecture", native);
+            let mut listing = Listing::new(victim().architecture(foreign()).build()).claim("Architecture", native);
             // So that the index of the machine's architecture takes it.
             native.clone_into(&mut listing.built.architecture);
             vec![listing]
@@ -556,13 +661,25 @@ fn packages(attack: Attack, outside: &str, secret: u64) -> Vec<Listing> {
         | Attack::FutureRelease
         | Attack::WrongSuite
         | Attack::OtherIndex
+        | Attack::MixedTime
+        | Attack::MixedSuite
+        | Attack::MixedComponent
+        | Attack::MixedArchitecture
+        | Attack::EndlessRelease
         | Attack::EndlessIndex
         | Attack::IndexBomb
         | Attack::HugeIndex
         | Attack::EndlessStanza
         | Attack::Truncated
         | Attack::Hanging
+        | Attack::HangingRelease
+        | Attack::HangingIndex
         | Attack::ServerErrors
+        | Attack::InReleaseErrors
+        | Attack::ReleaseErrors
+        | Attack::SignatureErrors
+        | Attack::SecurityErrors
+        | Attack::IndexErrors
         | Attack::NotFound => build(victim().item(Item::new("/usr/share/victim/large", Kind::File(noise().into())))),
     }
 }

@@ -17,9 +17,13 @@ pub enum Era {
     Trusty,
     /// Ubuntu 16.04: `.gz` and `.xz` indexes, by-hash, two signatures, unmerged.
     Xenial,
+    /// Ubuntu 18.04: one signature, unmerged.
+    Bionic,
     /// Ubuntu 20.04: merged.
     Focal,
-    /// Ubuntu 24.04: members packed with zstd.
+    /// Ubuntu 22.04: members packed with zstd.
+    Jammy,
+    /// Ubuntu 24.04: base-files owns the links of the merge; package sources in stanzas.
     Noble,
     /// Debian 8: `Release.gpg` of an expired key, no by-hash, security in `jessie/updates`, unmerged.
     Jessie,
@@ -39,10 +43,12 @@ pub enum Era {
 
 impl Era {
     /// All of them.
-    pub const ALL: [Era; 11] = [
+    pub const ALL: [Era; 13] = [
         Era::Trusty,
         Era::Xenial,
+        Era::Bionic,
         Era::Focal,
+        Era::Jammy,
         Era::Noble,
         Era::Jessie,
         Era::Stretch,
@@ -59,7 +65,9 @@ impl Era {
         match self {
             Era::Trusty => "trusty",
             Era::Xenial => "xenial",
+            Era::Bionic => "bionic",
             Era::Focal => "focal",
+            Era::Jammy => "jammy",
             Era::Noble => "noble",
             Era::Jessie => "jessie",
             Era::Stretch => "stretch",
@@ -77,7 +85,9 @@ impl Era {
         match self {
             Era::Trusty => "14.04",
             Era::Xenial => "16.04",
+            Era::Bionic => "18.04",
             Era::Focal => "20.04",
+            Era::Jammy => "22.04",
             Era::Noble => "24.04",
             Era::Jessie => "8.11",
             Era::Stretch => "9.13",
@@ -92,7 +102,7 @@ impl Era {
     /// Whether it is one of Ubuntu's.
     #[must_use]
     pub fn is_ubuntu(self) -> bool {
-        matches!(self, Era::Trusty | Era::Xenial | Era::Focal | Era::Noble)
+        matches!(self, Era::Trusty | Era::Xenial | Era::Bionic | Era::Focal | Era::Jammy | Era::Noble)
     }
 
     /// A time within its life at which the archive was made, seconds since the epoch.
@@ -101,7 +111,9 @@ impl Era {
         match self {
             Era::Trusty => 1_399_500_000,   // 2014-05-07
             Era::Xenial => 1_461_300_000,   // 2016-04-22
+            Era::Bionic => 1_524_800_000,   // 2018-04-27
             Era::Focal => 1_587_700_000,    // 2020-04-24
+            Era::Jammy => 1_650_600_000,    // 2022-04-22
             Era::Noble => 1_714_100_000,    // 2024-04-26
             Era::Jessie => 1_529_750_000,   // 2018-06-23
             Era::Stretch => 1_595_100_000,  // 2020-07-18
@@ -116,7 +128,7 @@ impl Era {
     /// Whether files lie in `usr` unless the user says otherwise.
     #[must_use]
     pub fn is_merged(self) -> bool {
-        !matches!(self, Era::Trusty | Era::Xenial | Era::Jessie | Era::Stretch)
+        !matches!(self, Era::Trusty | Era::Xenial | Era::Bionic | Era::Jessie | Era::Stretch)
     }
 
     /// Whether the suite ended before 2024, so that an expired key may have signed it.
@@ -130,7 +142,7 @@ impl Era {
     pub fn packing(self) -> (Packing, Packing) {
         match self {
             Era::Trusty | Era::Xenial | Era::Jessie => (Packing::Gzip, Packing::Xz),
-            Era::Noble => (Packing::Zstd, Packing::Zstd),
+            Era::Jammy | Era::Noble => (Packing::Zstd, Packing::Zstd),
             _ => (Packing::Xz, Packing::Xz),
         }
     }
@@ -181,7 +193,8 @@ impl Era {
                 Signer::new(&key("Archive Key of 2004", None, false)).hash(Hash::Sha1),
                 Signer::new(&key("Archive Key of 2012", None, false)),
             ],
-            Era::Focal | Era::Noble => vec![Signer::new(&key("Archive Key of 2018", None, false))],
+            Era::Bionic => vec![Signer::new(&key("Archive Key of 2012", None, false))],
+            Era::Focal | Era::Jammy | Era::Noble => vec![Signer::new(&key("Archive Key of 2018", None, false))],
             era if era.has_expired_keys() => vec![
                 Signer::new(&key("Automatic Signing Key", Some(800 * DAY), true)),
                 Signer::new(&key("Release Key", Some(800 * DAY), false)),
@@ -222,7 +235,7 @@ impl Era {
                 all: AllPackages::Undeclared,
                 ..suite
             },
-            Era::Xenial => Suite {
+            Era::Xenial | Era::Bionic => Suite {
                 hashes: vec![Hash::Md5, Hash::Sha1, Hash::Sha256],
                 stanza_hashes: vec![Hash::Md5, Hash::Sha1, Hash::Sha256],
                 all: AllPackages::Undeclared,

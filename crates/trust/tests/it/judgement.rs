@@ -164,8 +164,9 @@ fn one_good_signature_is_enough() {
         signed.others.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [f(&stranger, "the key is in no keyring"), f(&a, "the signature's hash SHA1 is too weak")]
     );
-    let document = sign_detached(TEXT, &[(&stranger, at), (&b, at)]);
-    assert_eq!(verify_detached(TEXT, &document, &keyring, &now(T.0 + 10)).unwrap().signer, b.fingerprint());
+    let document = sign_detached(TEXT, &[(&stranger, at), (&b, at), (&a, at)]);
+    let signed = verify_detached(TEXT, &document, &keyring, &now(T.0 + 10)).unwrap();
+    assert_eq!((signed.signer, signed.signers), (b.fingerprint(), vec![b.fingerprint(), a.fingerprint()]));
 }
 
 #[test]
