@@ -128,6 +128,9 @@ impl Kept {
 
     /// Gives the image names; `None` where it is not there in full any more.
     ///
+    /// Of the layer the size is looked at, as `run` and `build` do: its bytes were verified before it got its name, and
+    /// `fsck` finds what the disk did to them since. To hash it again would take longer than the rest of the command.
+    ///
     /// # Errors
     /// Where the store cannot be read or written.
     pub fn name(&self, lease: &Lease, names: &[Reference]) -> Result<Option<Image>, ImageError> {
