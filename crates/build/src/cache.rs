@@ -19,11 +19,21 @@ impl KeyBuilder {
         let mut key = Self(Hasher::new());
         key.text(VERSION).text(kind);
         key.number(epoch.seconds as u64).number(epoch.nanoseconds.into());
-        key.number(layers.len() as u64);
-        for (diff_id, _) in layers {
-            key.0.update(diff_id.0.as_bytes());
-        }
+        key.layers(layers.iter().map(|(diff_id, _)| diff_id));
         key
+    }
+
+    /// The layers of a stage or an image.
+    pub(crate) fn layers<'a>(
+        &mut self,
+        layers: impl IntoIterator<IntoIter: ExactSizeIterator<Item = &'a DiffId>>,
+    ) -> &mut Self {
+        let layers = layers.into_iter();
+        self.number(layers.len() as u64);
+        for diff_id in layers {
+            self.digest(&diff_id.0);
+        }
+        self
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {

@@ -1,5 +1,6 @@
 //! Why a build fails.
 
+use bedplate_dockerfile::mount::MountError;
 use bedplate_dockerfile::{ExpandError, ParseError, Position};
 use bedplate_fetch::FetchError;
 use bedplate_image::instruction::InstructionError;
@@ -277,6 +278,39 @@ pub enum StepError {
     /// RUN without a runtime.
     #[error("RUN needs a process, and this build has no runtime for one")]
     NoRuntime,
+    /// A mount of RUN is malformed.
+    #[error("--mount={text}")]
+    Mount {
+        /// The options.
+        text: String,
+        /// Why.
+        #[source]
+        source: Box<MountError>,
+    },
+    /// A mount of RUN has no target, or the root.
+    #[error("--mount={text} needs a target below \"/\"")]
+    MountTarget {
+        /// The options.
+        text: String,
+    },
+    /// A required secret was not given.
+    #[error("the secret {id:?} is required, and was not given")]
+    SecretMissing {
+        /// What the step calls it.
+        id: String,
+    },
+    /// A secret cannot be a variable.
+    #[error("the secret {id:?} is no text without NUL, and cannot be a variable")]
+    SecretNoText {
+        /// What the step calls it.
+        id: String,
+    },
+    /// A required agent was not given.
+    #[error("the SSH agent {id:?} is required, and was not given")]
+    AgentMissing {
+        /// What the step calls it.
+        id: String,
+    },
     /// An option of RUN that is not supported yet.
     #[error("RUN {option} is not supported yet")]
     RunOption {
@@ -299,6 +333,8 @@ impl BuildError {
                 Some(format!("\"{path}\" is a symbolic link; copy to where it leads: {target:?}"))
             }
             StepError::NotFound { ignored: true, .. } => Some("look into the ignore file".to_owned()),
+            StepError::SecretMissing { id } => Some(format!("give it with --secret id={id},src=FILE")),
+            StepError::AgentMissing { id } => Some(format!("give it with --ssh {id}")),
             StepError::NoRuntime => Some("only COPY, ADD and the like work without one".to_owned()),
             _ => None,
         }

@@ -8,6 +8,7 @@ use bedplate_image::config_edit::shell_of;
 use bedplate_image::instruction::config_change;
 use bedplate_image::{ConfigChange, ConfigEditor, ContentSources};
 use bedplate_oci::{Created, Digest, ImageConfig, Platform, Reference, SCRATCH, annotation, to_json};
+use bedplate_run::Bytes;
 use bedplate_store::{Image, Lease, Store};
 use bedplate_tree::{Content, Delta, Metadata, Timestamp, Tree, TreePath, diff};
 
@@ -17,6 +18,7 @@ use crate::context::{BuildContext, Streams};
 use crate::copy::make_directories;
 use crate::error::{BuildError, Step, StepError};
 use crate::hashes::Hashes;
+use crate::mounts::Given;
 use crate::request::{Event, Observer, Remark, Request};
 use crate::scope::Globals;
 use crate::stage::StageState;
@@ -385,7 +387,7 @@ impl Executor<'_, '_, '_> {
             }
             Instruction::Copy(copy) => self.copy(state, index, copy, at),
             Instruction::Add(add) => self.add(state, add, at),
-            Instruction::Run(run) => self.run(state, run, at),
+            Instruction::Run(run) => self.run(state, index, run, at),
             _ => {
                 let translated = config_change(instruction, at.escape, &state.scope())?;
                 let Some(translated) = translated else { return Ok(()) };
@@ -471,11 +473,8 @@ impl Executor<'_, '_, '_> {
         })
     }
 
-    fn run(&mut self, state: &mut StageState, run: &Run, at: &At) -> Result<(), StepError> {
+    fn run(&mut self, state: &mut StageState, index: usize, run: &Run, at: &At) -> Result<(), StepError> {
         let refused = |option: &str| StepError::RunOption { option: option.to_owned() };
-        if let Some(mount) = run.mounts.first() {
-            return Err(refused(&format!("--mount={}", mount.word().as_str())));
-        }
         if !run.devices.is_empty() {
             return Err(refused("--device"));
         }
@@ -483,13 +482,13 @@ impl Executor<'_, '_, '_> {
             return Err(refused("--security=insecure"));
         }
         let container = state.editor.config().config.clone();
-        let mut mounts = Vec::new();
+        let mut script = None;
         let words: Vec<String> = match run.program() {
             Program::Exec(words) => words.to_vec(),
             Program::Shell(text) => shell_of(&container).into_iter().chain([text.into_owned()]).collect(),
             Program::Script { name, content } => {
                 let path = format!("{SCRIPTS}/{name}");
-                mounts.push(RunMount { path: path.clone(), content: content.into_owned().into_bytes(), mode: 0o755 });
+                script = Some(Bytes(content.into_owned().into_bytes()));
                 vec![path]
             }
         };
@@ -509,9 +508,10 @@ impl Executor<'_, '_, '_> {
         }
         key.text(&container.user).text(&container.working_dir).number(network.into());
         key.text(&state.editor.config().platform.to_string());
-        for mount in &mounts {
-            key.text(&mount.path).bytes(&mount.content);
+        if let (Some(content), Some(path)) = (&script, words.first()) {
+            key.text(path).bytes(&content.0);
         }
+        let planned = self.plan_mounts(state, index, run, at, &mut key)?;
         let proxies: Vec<String> = (self.globals.proxies())
             .filter(|(name, _)| visible(name) && !arguments.iter().any(|(known, _)| known == name))
             .map(|(name, value)| format!("{name}={value}"))
@@ -522,6 +522,11 @@ impl Executor<'_, '_, '_> {
             .collect();
         let position = at.position;
         self.layer(state, key.finish(), text, |this, state| {
+            let Given { mut mounts, defaults, secrets } = this.given(&planned)?;
+            if let (Some(content), Some(target)) = (script, words.first().cloned()) {
+                mounts.push(RunMount::File { target, content, mode: 0o755, uid: 0, gid: 0 });
+            }
+            let env: Vec<String> = defaults.into_iter().chain(env).chain(secrets).collect();
             let layers = state.diff_ids();
             let epoch = state.epoch;
             let tree = state.tree(this.store)?;

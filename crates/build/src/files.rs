@@ -3,7 +3,7 @@
 use bedplate_dockerfile::ignore::Ignore;
 use bedplate_dockerfile::{Add, Copy, Heredoc, Position, Source, Word, expand};
 use bedplate_image::config_edit::join_workdir;
-use bedplate_oci::{Digest, Reference};
+use bedplate_oci::{DiffId, Digest, Reference};
 use bedplate_store::Image;
 use bedplate_tree::{Content, Delta, Entry, Metadata, Tree, TreePath};
 
@@ -37,8 +37,8 @@ impl Wanted {
     }
 }
 
-/// Where COPY takes its files from.
-enum Origin {
+/// Where COPY and mounts take their files from.
+pub(crate) enum Origin {
     Context,
     Stage(usize),
     Image(Box<Image>),
@@ -192,7 +192,7 @@ impl Executor<'_, '_, '_> {
         self.files(state, &Origin::Context, &sources, &destination, &flags, text, at, unpack)
     }
 
-    fn origin(&mut self, index: usize, name: &str) -> Result<Origin, StepError> {
+    pub(crate) fn origin(&mut self, index: usize, name: &str) -> Result<Origin, StepError> {
         if name.contains('$') {
             return Err(StepError::FromVariable { word: name.to_owned() });
         }
@@ -211,8 +211,34 @@ impl Executor<'_, '_, '_> {
         Ok(Origin::Image(Box::new(image)))
     }
 
+    /// The files of a stage or an image, and the layers that they are made of; nothing of a context.
+    pub(crate) fn tree_of_origin(&mut self, origin: &Origin) -> Result<(Tree, Vec<DiffId>), StepError> {
+        let store = self.store;
+        match origin {
+            Origin::Context => Ok((Tree::new(), Vec::new())),
+            Origin::Stage(other) => {
+                let state = self.done[*other].as_mut().ok_or(StepError::TooDeep)?;
+                Ok((state.tree(store)?.clone(), state.diff_ids()))
+            }
+            Origin::Image(image) => Ok((store.image_tree(image)?, image.diff_ids().to_vec())),
+        }
+    }
+
+    /// What messages call the place.
+    pub(crate) fn place_of(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::Context => "the build context".to_owned(),
+            Origin::Stage(other) => {
+                format!("stage {:?}", plan::label(*other, &self.request.dockerfile.stages[*other]))
+            }
+            Origin::Image(image) => {
+                format!("image {}", image.names.first().map_or_else(|| image.id().to_string(), Reference::familiar))
+            }
+        }
+    }
+
     /// The context as far as the sources need it.
-    fn view(&mut self, patterns: &[&SourcePattern], recursive: bool) -> Result<View, StepError> {
+    pub(crate) fn view(&mut self, patterns: &[&SourcePattern], recursive: bool) -> Result<View, StepError> {
         let wanted: Vec<Reach> = patterns.iter().map(|pattern| pattern.reach(recursive)).collect();
         let view = self.context.view(Some(&wanted), &mut self.contents, &self.streams)?;
         if view.complete {
@@ -253,25 +279,13 @@ impl Executor<'_, '_, '_> {
                 if !patterns.is_empty() {
                     trees.push(self.view(&patterns, flags.parents)?.tree);
                 }
-                "the build context".to_owned()
+                self.place_of(origin)
             }
-            Origin::Stage(other) => {
-                let store = self.store;
-                let other_state = self.done[*other].as_mut().ok_or(StepError::TooDeep)?;
-                key.number(other_state.layers.len() as u64);
-                for (diff_id, _) in &other_state.layers {
-                    key.digest(&diff_id.0);
-                }
-                trees.push(other_state.tree(store)?.clone());
-                format!("stage {:?}", plan::label(*other, &self.request.dockerfile.stages[*other]))
-            }
-            Origin::Image(image) => {
-                key.number(image.diff_ids().len() as u64);
-                for diff_id in image.diff_ids() {
-                    key.digest(&diff_id.0);
-                }
-                trees.push(self.store.image_tree(image)?);
-                format!("image {}", image.names.first().map_or_else(|| image.id().to_string(), Reference::familiar))
+            Origin::Stage(_) | Origin::Image(_) => {
+                let (tree, layers) = self.tree_of_origin(origin)?;
+                key.layers(&layers);
+                trees.push(tree);
+                self.place_of(origin)
             }
         };
         let from_context = matches!(origin, Origin::Context);
@@ -370,23 +384,35 @@ impl Executor<'_, '_, '_> {
                     above = path.parent();
                 }
             }
-            for (path, id) in tree.walk_at(&found.path) {
-                let relative = path.strip_prefix(&found.path).unwrap_or_default();
-                if !relative.is_root() && !flags.ignore.is_empty() && flags.ignore.ignored(relative.as_bytes()) {
-                    continue;
-                }
-                let entry = &tree.inode(id).entry;
-                key.bytes(relative.as_bytes());
-                let digest = match entry.content() {
-                    Some(content) => Some(
-                        self.hashes
-                            .digest(content, &self.contents, self.lease)
-                            .map_err(|source| StepError::Content { path: path.to_string(), source })?,
-                    ),
-                    None => None,
-                };
-                key.context_entry(entry, digest.as_ref());
+            self.key_of_tree(key, tree, &found.path, &flags.ignore)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what counts of a part of a context to a key.
+    pub(crate) fn key_of_tree(
+        &mut self,
+        key: &mut KeyBuilder,
+        tree: &Tree,
+        part: &TreePath,
+        ignore: &Ignore,
+    ) -> Result<(), StepError> {
+        for (path, id) in tree.walk_at(part) {
+            let relative = path.strip_prefix(part).unwrap_or_default();
+            if !relative.is_root() && !ignore.is_empty() && ignore.ignored(relative.as_bytes()) {
+                continue;
             }
+            let entry = &tree.inode(id).entry;
+            key.bytes(relative.as_bytes());
+            let digest = match entry.content() {
+                Some(content) => Some(
+                    self.hashes
+                        .digest(content, &self.contents, self.lease)
+                        .map_err(|source| StepError::Content { path: path.to_string(), source })?,
+                ),
+                None => None,
+            };
+            key.context_entry(entry, digest.as_ref());
         }
         Ok(())
     }

@@ -27,6 +27,7 @@
 //! | `history` | the words of an instruction in an image's history |
 //! | `stage` | a stage being built |
 //! | `executor` | a whole build |
+//! | `mounts` | `RUN --mount`: what its options mean |
 //! | `step_run` | what a RUN step asks of a runtime |
 //! | `runtime` | the same done with `bedplate-run` |
 //!
@@ -45,6 +46,7 @@ mod files;
 mod hashes;
 mod history;
 mod mode;
+mod mounts;
 mod owner;
 mod plan;
 mod request;
@@ -57,6 +59,7 @@ mod step_run;
 pub use context::{BuildContext, ContextError, MAX_CONTEXT_FILE};
 pub use error::{BuildError, Step, StepError};
 pub use executor::{Built, build};
+pub use mounts::{Agent, Secret};
 pub use request::{Event, Observer, Remark, Request};
 pub use runtime::{Runtime, RuntimeError};
-pub use step_run::{CommandFailure, RunMount, RunOutcome, RunStep, Runner};
+pub use step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};

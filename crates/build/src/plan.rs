@@ -1,6 +1,7 @@
 //! Which stages the target needs.
 
-use bedplate_dockerfile::{Dockerfile, Instruction, Stage};
+use bedplate_dockerfile::mount::MountSpec;
+use bedplate_dockerfile::{Dockerfile, Instruction, Stage, Word};
 
 use crate::error::BuildError;
 
@@ -16,15 +17,15 @@ pub(crate) fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<usize, B
 
 /// The stages that a stage names itself, in `--from` of COPY and of mounts; FROM is for the caller, it has variables.
 pub(crate) fn sources(file: &Dockerfile, index: usize, stage: &Stage) -> Vec<usize> {
-    let mut found = Vec::new();
+    let mut names = Vec::new();
     for node in &stage.instructions {
-        let name = match &node.instruction {
-            Instruction::Copy(copy) => copy.from.as_ref().map(|word| word.as_str().to_owned()),
-            _ => None,
-        };
-        found.extend(name.and_then(|name| file.find_stage(&name, index)));
+        match &node.instruction {
+            Instruction::Copy(copy) => names.extend(copy.from.as_ref().map(Word::as_str)),
+            Instruction::Run(run) => names.extend(run.mounts.iter().filter_map(MountSpec::from)),
+            _ => {}
+        }
     }
-    found
+    names.into_iter().filter_map(|name| file.find_stage(name, index)).collect()
 }
 
 /// How a stage is called in messages: its name, or its number.
@@ -39,7 +40,8 @@ mod tests {
     #[test]
     fn targets_and_sources_are_found() {
         let file = Dockerfile::parse(
-            b"FROM a AS one\nFROM b AS two\nCOPY --from=one /x /\nCOPY --from=0 /y /\nCOPY --from=img /z /\nFROM two\n",
+            b"FROM a AS one\nFROM b AS two\nCOPY --from=one /x /\nCOPY --from=0 /y /\nCOPY --from=img /z /\n\
+              FROM two\nRUN --mount=from=one,target=/x --mount=type=tmpfs,target=/t true\n",
         )
         .unwrap();
         assert_eq!(target(&file, None).unwrap(), 2);
@@ -48,6 +50,7 @@ mod tests {
         let error = target(&file, Some("tow")).unwrap_err().to_string();
         assert_eq!(error, "there is no stage \"tow\" (did you mean \"two\"?)");
         assert_eq!(sources(&file, 1, &file.stages[1]), [0, 0]);
+        assert_eq!(sources(&file, 2, &file.stages[2]), [0]);
         assert_eq!(label(2, &file.stages[2]), "stage-2");
     }
 }

@@ -6,6 +6,8 @@ use bedplate_image::command::CommandProblem;
 use bedplate_oci::{Platform, Reference};
 use bedplate_tree::Timestamp;
 
+use crate::mounts::{Agent, Secret};
+
 /// A build to be done.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -27,6 +29,10 @@ pub struct Request<'a> {
     pub epoch: Option<Timestamp>,
     /// Whether to do every step anew. What the steps make is kept all the same.
     pub no_cache: bool,
+    /// What `RUN --mount=type=secret` can have.
+    pub secrets: &'a [Secret],
+    /// What `RUN --mount=type=ssh` can have.
+    pub agents: &'a [Agent],
     /// What downloads of ADD go through.
     pub fetcher: Option<&'a Fetcher>,
 }

@@ -20,28 +20,31 @@
 //! What is made for a step lies in the lease's folder and goes with it.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bedplate_image::disk::{DiskOwners, Prepared, ScanError};
 use bedplate_image::{
     ContentSources, Owners, UnpackError, UnpackOptions, compare, prepare_upper, read_upper, record, unpack_parted,
+    unpack_tree,
 };
 use bedplate_run::{
     Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RootKind, RunError, RuntimeConfig, Stream, Streams,
     paths_of, run,
 };
-use bedplate_store::{Lease, SnapshotOptions, StoreError};
+use bedplate_store::{CacheDirectory, Lease, SnapshotGuard, SnapshotOptions, StoreError};
 use bedplate_sys::CallError;
 use bedplate_sys::rooted::{Handle, Root};
 use bedplate_sys::userns::{Privilege, Sources, UsernsError, become_root};
-use bedplate_tree::{Difference, Tree};
+use bedplate_tree::{Difference, Tree, TreePath};
 use thiserror::Error;
 
 use crate::request::{Event, Observer};
-use crate::step_run::{CommandFailure, RunOutcome, RunStep, Runner};
+use crate::step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};
 
 /// What a plain user is told whose layers hold files of others.
 const OWNERS_UNSEEN: &str = "the layers below hold files of other users than root, and there is one user ID: that a \
@@ -63,6 +66,9 @@ pub enum RuntimeError {
     /// The layers cannot be unpacked.
     #[error("cannot unpack the layers below")]
     Snapshot(#[source] StoreError),
+    /// The directory of a cache cannot be had.
+    #[error("cannot open the directory of a cache")]
+    Cache(#[from] StoreError),
     /// A copy of the root cannot be made.
     #[error("cannot make a copy of the root")]
     Unpack(#[source] UnpackError),
@@ -136,17 +142,20 @@ impl<'a> Runtime<'a> {
         Ok(path)
     }
 
-    fn config(&self, step: &RunStep<'_>) -> Result<RuntimeConfig, RuntimeError> {
+    /// The configuration of the process, and what must live as long as it does.
+    fn config(
+        &self,
+        step: &RunStep<'_>,
+        contents: &ContentSources<'_>,
+        options: &SnapshotOptions,
+    ) -> Result<(RuntimeConfig, Held), RuntimeError> {
+        let mut held = Held::default();
         let mut mounts = Vec::new();
         for mount in step.mounts {
-            let path = self.lease.scratch();
-            let made = fs::write(&path, &mount.content)
-                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mount.mode)));
-            made.map_err(|source| RuntimeError::Make { path: path.clone(), source })?;
-            mounts.push(Mount::Bind { source: path, target: mount.path.clone(), read_only: true, recursive: false });
+            mounts.push(self.mount(mount, contents, options, &mut held)?);
         }
         let cwd = &step.config.working_dir;
-        Ok(RuntimeConfig {
+        let config = RuntimeConfig {
             args: step.words.to_vec(),
             env: step.env.to_vec(),
             cwd: if cwd.is_empty() { "/".to_owned() } else { cwd.clone() },
@@ -158,6 +167,70 @@ impl<'a> Runtime<'a> {
             hostname_file: Some(format!("{HOSTNAME}\n")),
             resolv_conf: Some(self.resolv_conf.clone().filter(|_| step.network).unwrap_or_default()),
             ..RuntimeConfig::default()
+        };
+        Ok((config, held))
+    }
+
+    fn mount(
+        &self,
+        mount: &RunMount,
+        contents: &ContentSources<'_>,
+        options: &SnapshotOptions,
+        held: &mut Held,
+    ) -> Result<Mount, RuntimeError> {
+        let bind = |source, target: &str, read_only| Mount::Bind {
+            source,
+            target: target.to_owned(),
+            read_only,
+            recursive: false,
+        };
+        Ok(match mount {
+            RunMount::File { target, content, mode, uid, gid } => {
+                let (target, content) = (target.clone(), content.clone());
+                Mount::File { target, content, mode: *mode, uid: *uid, gid: *gid }
+            }
+            // What was unpacked for all is shown as it is to those who cannot change it.
+            RunMount::Files { target, files: Files { path, layers: Some(layers), .. }, writable: false } => {
+                let merged = SnapshotOptions { stacked: false, ..options.clone() };
+                let snapshot = self.lease.store().snapshot(layers, &merged).map_err(RuntimeError::Snapshot)?;
+                let source = snapshot.lowers().first().map(|root| below(root, path)).unwrap_or_default();
+                held.snapshots.push(snapshot);
+                bind(source, target, true)
+            }
+            RunMount::Files { target, files, writable } => {
+                let folder = self.directory()?;
+                unpack_part(files, contents, &folder, options)?;
+                bind(below(&folder, &files.path), target, !writable)
+            }
+            RunMount::Cache { target, id, sharing, seed, mode, uid, gid, read_only } => {
+                let fill = |folder: &Path| {
+                    if let Some(files) = seed {
+                        unpack_part(files, contents, folder, options)?;
+                    }
+                    let top = seed.as_ref().map_or_else(|| folder.to_owned(), |files| below(folder, &files.path));
+                    let failed = |source| RuntimeError::Make { path: top.clone(), source };
+                    match std::os::unix::fs::chown(&top, Some(*uid), Some(*gid)) {
+                        // An ID that the user namespace lacks: there is one only.
+                        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                        other => other.map_err(failed)?,
+                    }
+                    fs::set_permissions(&top, fs::Permissions::from_mode(*mode)).map_err(failed)
+                };
+                let cache = self.lease.cache_directory(id, *sharing, fill)?;
+                let top =
+                    seed.as_ref().map_or_else(|| cache.path().to_owned(), |files| below(cache.path(), &files.path));
+                held.caches.push(cache);
+                bind(top, target, *read_only)
+            }
+            RunMount::Tmpfs { target, size } => Mount::Tmpfs {
+                target: target.clone(),
+                read_only: false,
+                exec: true,
+                suid: false,
+                dev: false,
+                options: size.map_or_else(String::new, |size| format!("size={size}")),
+            },
+            RunMount::Agent { target, socket } => bind(socket.clone(), target, false),
         })
     }
 
@@ -168,8 +241,8 @@ impl<'a> Runtime<'a> {
         observer: &mut Observer<'_>,
     ) -> Result<Result<RunOutcome, u8>, RuntimeError> {
         let privilege = self.privilege()?;
-        let config = self.config(step)?;
         let options = SnapshotOptions::of(&privilege);
+        let (config, _held) = self.config(step, contents, &options)?;
         let owners = if matches!(options.owners, Owners::One) { DiskOwners::One } else { DiskOwners::AsIs };
         let via = self.via(&privilege)?;
         let Some(via) = via else { return self.in_copy(step, contents, observer, &privilege, &config, owners) };
@@ -231,6 +304,31 @@ impl<'a> Runtime<'a> {
         let found = compare(root, step.tree, &recorded, contents, &prepared).map_err(RuntimeError::Changes)?;
         Ok(Ok(outcome(found, warnings)))
     }
+}
+
+/// What a process uses while it runs.
+#[derive(Debug, Default)]
+struct Held {
+    snapshots: Vec<SnapshotGuard>,
+    caches: Vec<CacheDirectory>,
+}
+
+fn below(folder: &Path, path: &TreePath) -> PathBuf {
+    folder.join(OsStr::from_bytes(path.as_bytes()))
+}
+
+/// Unpacks a part of a tree, with the directories that lead to it.
+fn unpack_part(
+    files: &Files,
+    contents: &ContentSources<'_>,
+    folder: &Path,
+    options: &SnapshotOptions,
+) -> Result<(), RuntimeError> {
+    let mut part = files.tree.clone();
+    part.retain(|path, _| path.strip_prefix(&files.path).is_some() || files.path.strip_prefix(path).is_some());
+    let options = UnpackOptions { owners: options.owners.clone(), ..UnpackOptions::default() };
+    unpack_tree(&part, contents, &open(folder)?, &options).map_err(RuntimeError::Unpack)?;
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<Handle, RuntimeError> {

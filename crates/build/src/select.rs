@@ -23,6 +23,8 @@ pub(crate) struct Found {
 pub(crate) struct SourcePattern {
     parts: Vec<String>,
     pivot: usize,
+    /// Whether `*` and the like are just letters.
+    literal: bool,
     /// As written.
     pub(crate) text: String,
 }
@@ -44,7 +46,12 @@ impl SourcePattern {
                 part => parts.push(part.to_owned()),
             }
         }
-        Self { parts, pivot, text: text.to_owned() }
+        Self { parts, pivot, literal: false, text: text.to_owned() }
+    }
+
+    /// A path that is no pattern, whatever letters it has.
+    pub(crate) fn literal(text: &str) -> Self {
+        Self { literal: true, ..Self::new(text, false) }
     }
 
     /// Says whether the source is a path, not a pattern.
@@ -53,7 +60,11 @@ impl SourcePattern {
     }
 
     fn is_wild(&self) -> bool {
-        self.parts.iter().any(|part| Glob::has_wildcard(part))
+        self.parts.iter().any(|part| self.has_wildcard(part))
+    }
+
+    fn has_wildcard(&self, part: &str) -> bool {
+        !self.literal && Glob::has_wildcard(part)
     }
 
     /// What the source may need of a tree; `recursive` as for [`SourcePattern::find`].
@@ -64,7 +75,7 @@ impl SourcePattern {
                 break;
             }
             match Glob::wildcard(part) {
-                _ if !Glob::has_wildcard(part) => parts.push(Part::Name(part.clone())),
+                _ if !self.has_wildcard(part) => parts.push(Part::Name(part.clone())),
                 Ok(glob) => parts.push(Part::Glob(glob)),
                 // Finding it says what is wrong with it.
                 Err(_) => break,
@@ -76,7 +87,7 @@ impl SourcePattern {
     /// The path itself without wildcards, or the part of it before the first.
     fn fixed(&self) -> Result<TreePath, StepError> {
         let fixed: Vec<&str> =
-            self.parts.iter().map(String::as_str).take_while(|part| !Glob::has_wildcard(part)).collect();
+            self.parts.iter().map(String::as_str).take_while(|part| !self.has_wildcard(part)).collect();
         parse(&fixed.join("/"))
     }
 

@@ -3,23 +3,87 @@
 //! The builder knows images, keys and layers; a [`Runner`] knows processes. It is given the layers below and says
 //! what the process changed.
 
+use std::path::PathBuf;
+
 use bedplate_image::ContentSources;
-use bedplate_oci::{ContainerConfig, DiffId};
+use bedplate_oci::{ContainerConfig, DiffId, Digest};
+use bedplate_run::Bytes;
+use bedplate_store::CacheSharing;
 use bedplate_sys::userns::NoRange;
-use bedplate_tree::{Delta, Tree};
+use bedplate_tree::{Delta, Tree, TreePath};
 use thiserror::Error;
 
 use crate::request::Observer;
 
-/// A mount of a RUN step: a file that exists only while it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunMount {
-    /// Its absolute path.
-    pub path: String,
-    /// Its content.
-    pub content: Vec<u8>,
-    /// Its mode.
-    pub mode: u32,
+/// Something that a process sees only while it runs: nothing of it is in the layer. `target` is where, an absolute path.
+#[derive(Debug, Clone)]
+pub enum RunMount {
+    /// A file in memory: the script of a heredoc, a secret.
+    File {
+        /// Where.
+        target: String,
+        /// Its content.
+        content: Bytes,
+        /// Its mode.
+        mode: u32,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+    /// Files of a context, a stage or an image.
+    Files {
+        /// Where.
+        target: String,
+        /// The files.
+        files: Files,
+        /// Whether the process may write; what it writes is forgotten.
+        writable: bool,
+    },
+    /// A directory that lives from build to build.
+    Cache {
+        /// Where.
+        target: String,
+        /// What names it.
+        id: Digest,
+        /// How it is shared with other builds.
+        sharing: CacheSharing,
+        /// What it holds at first.
+        seed: Option<Files>,
+        /// Its mode at first.
+        mode: u32,
+        /// Its user at first.
+        uid: u32,
+        /// Its group at first.
+        gid: u32,
+        /// Whether writing is refused.
+        read_only: bool,
+    },
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Where.
+        target: String,
+        /// Its size in bytes; `None` for the kernel's choice.
+        size: Option<u64>,
+    },
+    /// The socket of an agent.
+    Agent {
+        /// Where.
+        target: String,
+        /// The socket of the host.
+        socket: PathBuf,
+    },
+}
+
+/// Files to be shown: a part of a tree.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// The tree.
+    pub tree: Tree,
+    /// The part: a directory or a file, no symbolic link on the way.
+    pub path: TreePath,
+    /// The layers that the tree is made of, the lowest first; `None` for a context's.
+    pub layers: Option<Vec<DiffId>>,
 }
 
 /// A process to be run.
@@ -35,7 +99,7 @@ pub struct RunStep<'a> {
     pub words: &'a [String],
     /// The environment, in order, build arguments included.
     pub env: &'a [String],
-    /// Files that exist only while the process runs.
+    /// What exists only while the process runs.
     pub mounts: &'a [RunMount],
     /// Whether the process has the host's network; else only a loopback device.
     pub network: bool,

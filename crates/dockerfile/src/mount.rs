@@ -221,6 +221,12 @@ impl MountSpec {
         &self.word
     }
 
+    /// The value of `from`, which has no variables.
+    pub fn from(&self) -> Option<&str> {
+        let (_, value) = self.fields.iter().rev().find(|(key, _)| key == "from")?;
+        value.as_deref()
+    }
+
     /// Makes the typed mount; `expand` replaces the variables of a value.
     ///
     /// # Errors

@@ -105,13 +105,36 @@ pub enum Mount {
         /// Options of the file system: `size=64m,mode=1777`.
         options: String,
     },
+    /// A file that is in memory only, has no other name and cannot be written: a secret, a script.
+    File {
+        /// Where it is shown.
+        target: String,
+        /// What is in it.
+        content: Bytes,
+        /// Its mode.
+        mode: u32,
+        /// Its user. With one ID it is root, whatever is asked for.
+        uid: u32,
+        /// Its group. With one ID it is root's.
+        gid: u32,
+    },
+}
+
+/// Bytes that no message shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes(pub Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 impl Mount {
     /// Where it is shown.
     pub fn target(&self) -> &str {
         match self {
-            Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } => target,
+            Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } | Mount::File { target, .. } => target,
         }
     }
 }

@@ -27,7 +27,7 @@ pub mod seccomp;
 pub mod session;
 pub mod user;
 
-pub use config::{Limit, Mount, Network, RuntimeConfig, Seccomp};
+pub use config::{Bytes, Limit, Mount, Network, RuntimeConfig, Seccomp};
 pub use error::{ExitStatus, FAILED, NOT_EXECUTABLE, NOT_FOUND, Report, RunError};
 pub use parent::{Outcome, Sink, Stream, Streams, run};
 pub use root::{MountPoint, OverlayVia, Root, RootKind, paths_of, probe_overlay};

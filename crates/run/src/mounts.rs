@@ -71,6 +71,8 @@ pub(crate) struct Devices {
     pub(crate) pts: Handle,
     /// `/dev/null`, which masks files.
     null: OwnedFd,
+    /// The files in memory, in the order of the mounts.
+    files: Vec<OwnedFd>,
 }
 
 /// Mounts everything but the masks.
@@ -81,11 +83,12 @@ pub(crate) fn furnish(
     warn: &mut dyn FnMut(String),
 ) -> Result<Devices, Report> {
     proc(root, around, warn)?;
-    let devices = dev(root, config, around)?;
+    let mut devices = dev(root, config, around)?;
     sys(root, config, around)?;
     cgroup(root, config, around, warn)?;
+    let mut files = std::mem::take(&mut devices.files).into_iter();
     for m in &config.mounts {
-        user_mount(root, m)?;
+        user_mount(root, m, &mut files)?;
     }
     Ok(devices)
 }
@@ -133,8 +136,10 @@ fn dev(root: &mut Furnishing, config: &RuntimeConfig, around: &Surroundings) -> 
     let options = format!("newinstance,ptmxmode=0666,mode=0620{group}");
     mount::filesystem("devpts", "devpts", place("pts")?, MountFlags::NOSUID | MountFlags::NOEXEC, &options)
         .map_err(|e| failed("/dev/pts", e))?;
-    // Before it is hidden, the place of /dev/shm is home to the files of /etc.
-    files_of_etc(root, config, &dev.open_dir("shm").map_err(fail)?)?;
+    // Before it is hidden, the place of /dev/shm is home to files that are to have no name of their own.
+    let hidden = dev.open_dir("shm").map_err(fail)?;
+    files_of_etc(root, config, &hidden)?;
+    let files = files_in_memory(config, &hidden)?;
     let options = format!("mode=1777,size={}", config.shm_size);
     mount::filesystem("tmpfs", "shm", place("shm")?, HARD, &options).map_err(|e| failed("/dev/shm", e))?;
     match mount::filesystem("mqueue", "mqueue", place("mqueue")?, HARD, "") {
@@ -143,7 +148,10 @@ fn dev(root: &mut Furnishing, config: &RuntimeConfig, around: &Surroundings) -> 
         other => other.map_err(|e| failed("/dev/mqueue", e))?,
     }
     let null = place("null")?;
-    root.rooted.open_dir("dev/pts", Resolve::InRoot).map(|pts| Devices { pts, null }).map_err(|e| failed("/dev/pts", e))
+    root.rooted
+        .open_dir("dev/pts", Resolve::InRoot)
+        .map(|pts| Devices { pts, null, files })
+        .map_err(|e| failed("/dev/pts", e))
 }
 
 /// Shows a device of the host in `/dev`. A device that the host lacks is left out.
@@ -291,8 +299,39 @@ fn files_of_etc(root: &mut Furnishing, config: &RuntimeConfig, place: &Handle) -
     Ok(())
 }
 
-fn user_mount(root: &mut Furnishing, m: &Mount) -> Result<(), Report> {
+/// Makes the files of [`Mount::File`] in `place`, a directory that will be mounted upon.
+fn files_in_memory(config: &RuntimeConfig, place: &Handle) -> Result<Vec<OwnedFd>, Report> {
+    let inside = Rooted::from_handle(place.clone());
+    let mut files = Vec::new();
+    for m in &config.mounts {
+        let Mount::File { target, content, mode, uid, gid } = m else { continue };
+        let fail = |e| failed(&format!("a file in memory at {target:?}"), e);
+        let name = format!("file-{}", files.len());
+        let mut file = place.create_file(name.as_str(), 0o600).map_err(fail)?;
+        std::io::Write::write_all(&mut file, &content.0)
+            .map_err(|e| fail(CallError::from_io(format!("write({target:?})"), &e)))?;
+        match file::chown(&file, *uid, *gid) {
+            // An ID that the user namespace lacks: there is one only.
+            Err(e) if e.errno() == Errno::INVAL => {}
+            other => other.map_err(fail)?,
+        }
+        file::chmod(&file, *mode).map_err(fail)?;
+        files.push(inside.open_path(name.as_str(), Resolve::NoSymlinks).map_err(fail)?);
+    }
+    Ok(files)
+}
+
+fn user_mount(root: &mut Furnishing, m: &Mount, files: &mut impl Iterator<Item = OwnedFd>) -> Result<(), Report> {
     match m {
+        Mount::File { target, .. } => {
+            let Some(file) = files.next() else { return Ok(()) };
+            let fail = |e| failed(&format!("a file in memory at {target:?}"), e);
+            let place = root.target(target, Wanted::File)?;
+            mount::bind(&file, &place, false).map_err(fail)?;
+            root.rooted.forget();
+            let top = root.target(target, Wanted::File)?;
+            mount::restrict(&top, Attributes::READ_ONLY, false).map_err(fail)
+        }
         Mount::Bind { source, target, read_only, recursive } => {
             bind_mount(root, source, target, *read_only, *recursive)
         }

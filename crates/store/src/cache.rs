@@ -28,12 +28,22 @@ pub enum CacheKind {
     Streams,
     /// Digests of files of build contexts, by inode, size and times.
     Context,
+    /// Directories of `RUN --mount=type=cache`, by the digest of what names them.
+    Mounts,
 }
 
 impl CacheKind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Packages, Self::Payloads, Self::Indexes, Self::Build, Self::Http, Self::Streams, Self::Context];
+    pub const ALL: [Self; 8] = [
+        Self::Packages,
+        Self::Payloads,
+        Self::Indexes,
+        Self::Build,
+        Self::Http,
+        Self::Streams,
+        Self::Context,
+        Self::Mounts,
+    ];
 
     /// The name of its folder below `cache/`.
     #[must_use]
@@ -46,6 +56,7 @@ impl CacheKind {
             Self::Http => "http",
             Self::Streams => "streams",
             Self::Context => "context",
+            Self::Mounts => "mounts",
         }
     }
 }

@@ -108,7 +108,7 @@ impl Layout {
     ///
     /// Unpacked roots hold programs with setuid bits, and containers what their users made of them: no other
     /// user gets to those, even in the system's store.
-    pub(crate) fn folders() -> [(&'static str, bool); 16] {
+    pub(crate) fn folders() -> [(&'static str, bool); 17] {
         [
             ("blobs", true),
             ("blobs/sha256", true),
@@ -124,6 +124,7 @@ impl Layout {
             ("cache/http", false),
             ("cache/streams", false),
             ("cache/context", false),
+            ("cache/mounts", false),
             ("tmp", false),
             ("locks", false),
         ]

@@ -21,6 +21,7 @@
 
 mod blobs;
 mod cache;
+mod cache_directories;
 mod containers;
 mod disk;
 mod error;
@@ -43,6 +44,7 @@ mod usage;
 
 pub use blobs::{Blob, BlobWriter, Lease, SealedBlob};
 pub use cache::{BuildEntry, CacheGuard, CacheKind};
+pub use cache_directories::{CacheDirectory, CacheSharing};
 pub use containers::{Container, ContainerState, NewContainer, Status};
 pub use error::StoreError;
 pub use fsck::{Finding, FsckOptions, FsckReport, Problem};

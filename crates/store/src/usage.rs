@@ -118,6 +118,8 @@ impl Store {
                 }
             }
         }
+        let mounts = self.folder_usage(&[self.layout().cache(CacheKind::Mounts)])?;
+        (part.total, part.size) = (part.total + mounts.total, part.size + mounts.size);
         part.reclaimable = part.size;
         Ok(part)
     }

@@ -1,5 +1,7 @@
 //! `bedplate build`: a Dockerfile and its context become an image.
 
+mod given;
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -52,6 +54,12 @@ pub(crate) struct Args {
     /// Set a label of the image
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
+    /// Show a file or a variable to RUN --mount=type=secret, and keep it out of the image
+    #[arg(long, value_name = "id=ID[,src=FILE|env=NAME]")]
+    secret: Vec<String>,
+    /// Show an SSH agent to RUN --mount=type=ssh [default socket: $SSH_AUTH_SOCK]
+    #[arg(long, value_name = "ID[=SOCKET]")]
+    ssh: Vec<String>,
     /// Write the image ID into a file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
@@ -83,6 +91,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     }
     let build_args = pairs("--build-arg", &args.build_arg, true)?;
     let labels = pairs("--label", &args.label, false)?;
+    let secrets = args.secret.iter().map(|text| given::secret(text)).collect::<Result<Vec<_>, _>>()?;
+    let agents = args.ssh.iter().map(|text| given::agent(text)).collect::<Result<Vec<_>, _>>()?;
     let store = context.store()?;
     let lease = store.lease()?;
     let input = read_input(&args, &lease)?;
@@ -98,6 +108,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         host: Platform::host(),
         epoch: context.epoch(),
         no_cache: args.no_cache,
+        secrets: &secrets,
+        agents: &agents,
         fetcher: Some(&fetcher),
     };
     // A machine without this file has no name servers to tell of.

@@ -141,7 +141,7 @@ fn caches(args: &Args, store: &Store, until: Option<i64>) -> Result<(), Failure>
     let until = until.map(|until| UNIX_EPOCH + Duration::from_secs(u64::try_from(until).unwrap_or(0)));
     let mut kinds: Vec<CacheKind> = Vec::new();
     if args.chosen(args.build_cache) {
-        kinds.extend([CacheKind::Build, CacheKind::Context]);
+        kinds.extend([CacheKind::Build, CacheKind::Context, CacheKind::Mounts]);
     }
     if args.chosen(args.snapshots) {
         kinds.push(CacheKind::Streams);

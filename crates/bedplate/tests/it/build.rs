@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Builds `Dockerfile` in the sandbox's folder and returns the image ID.
 #[track_caller]
-fn build(sandbox: &Sandbox, dockerfile: &str, arguments: &[&str]) -> String {
+pub(crate) fn build(sandbox: &Sandbox, dockerfile: &str, arguments: &[&str]) -> String {
     sandbox.write("Dockerfile", dockerfile);
     let mut words = vec!["build", "-q"];
     words.extend_from_slice(arguments);
@@ -19,7 +19,7 @@ fn build(sandbox: &Sandbox, dockerfile: &str, arguments: &[&str]) -> String {
 
 /// The merged tree of an image: path to the line of GNU tar's verbose listing, without the time.
 #[track_caller]
-fn listing(sandbox: &Sandbox, name: &str) -> BTreeMap<String, String> {
+pub(crate) fn listing(sandbox: &Sandbox, name: &str) -> BTreeMap<String, String> {
     let scratch = sandbox.write(&format!("../export-{}.tar", name.replace([':', '/'], "-")), "");
     sandbox.bedplate(["export", "-o", scratch.to_str().unwrap(), name]).ok();
     let text = oracle::expect(
@@ -37,7 +37,7 @@ fn listing(sandbox: &Sandbox, name: &str) -> BTreeMap<String, String> {
 
 /// The text of one file of an image.
 #[track_caller]
-fn file(sandbox: &Sandbox, image: &str, path: &str) -> String {
+pub(crate) fn file(sandbox: &Sandbox, image: &str, path: &str) -> String {
     let scratch = sandbox.write("../file.tar", "");
     sandbox.bedplate(["export", "-o", scratch.to_str().unwrap(), image]).ok();
     for name in [path.to_owned(), format!("./{path}")] {

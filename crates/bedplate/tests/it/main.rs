@@ -10,6 +10,7 @@ mod bootstrap_real;
 mod bootstrap_same;
 mod bootstrap_sinks;
 mod build;
+mod build_mounts;
 mod copying;
 mod debootstrap;
 mod import;

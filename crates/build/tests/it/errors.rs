@@ -24,7 +24,11 @@ fn faults_name_step_and_object() {
         ("COPY a /f\nWORKDIR /f", "cannot copy directory over regular file \"/f\""),
         ("COPY a /f\nWORKDIR /f/g", "in the place of a directory"),
         ("RUN x", "no runtime"),
-        ("RUN --mount=type=cache,target=/c x", "RUN --mount=type=cache,target=/c is not supported yet"),
+        ("RUN --mount=type=cache x", "--mount=type=cache needs a target below \"/\""),
+        ("RUN --mount=type=tmpfs,target=/ x", "needs a target below"),
+        ("RUN --mount=source=gone,target=/g x", "\"gone\" is not in the build context"),
+        ("RUN --mount=from=gone,target=/g x", "gone"),
+        ("RUN --mount=type=ssh,uid=1 x", "with mode, uid or gid is not supported yet"),
         ("RUN --security=insecure x", "not supported yet"),
         ("RUN --device=x y", "not supported yet"),
     ];

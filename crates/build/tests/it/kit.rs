@@ -107,6 +107,8 @@ impl Kit {
             host: Platform::new("linux", "amd64"),
             epoch: options.epoch.map(Timestamp::from_seconds),
             no_cache: options.no_cache,
+            secrets: &[],
+            agents: &[],
             fetcher: options.fetcher,
         };
         let mut cached = 0;

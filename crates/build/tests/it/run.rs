@@ -1,6 +1,6 @@
 //! What a RUN step asks of a runtime; real processes are the binary's tests.
 
-use bedplate_build::{BuildContext, CommandFailure, Observer, RunOutcome, RunStep, Runner};
+use bedplate_build::{BuildContext, CommandFailure, Observer, RunMount, RunOutcome, RunStep, Runner};
 use bedplate_image::ContentSources;
 use bedplate_tree::{Action, Change, Content, Delta, Entry, Metadata, Timestamp, TreePath};
 
@@ -20,8 +20,7 @@ impl Runner for Fake {
         _contents: &mut ContentSources<'_>,
         _observer: &mut Observer<'_>,
     ) -> Result<RunOutcome, CommandFailure> {
-        let mounts: Vec<_> =
-            step.mounts.iter().map(|m| (m.path.as_str(), String::from_utf8_lossy(&m.content))).collect();
+        let mounts: Vec<_> = step.mounts.iter().map(shown).collect();
         self.asked.push(format!("{:?} env={:?} mounts={mounts:?} network={}", step.words, step.env, step.network));
         if self.status != 0 {
             return Err(CommandFailure::Status { status: self.status });
@@ -31,6 +30,16 @@ impl Runner for Fake {
         let action = Action::Put(Entry::file(Content::from_bytes(*b"M"), metadata));
         let delta = Delta { changes: vec![Change { path, action }] };
         Ok(RunOutcome { delta, left_out: vec!["socket".to_owned()], warnings: Vec::new() })
+    }
+}
+
+fn shown(mount: &RunMount) -> (&str, String) {
+    match mount {
+        RunMount::File { target, content, .. } => (target, String::from_utf8_lossy(&content.0).into_owned()),
+        RunMount::Files { target, files, writable } => (target, format!("{} writable={writable}", files.path)),
+        RunMount::Cache { target, sharing, mode, .. } => (target, format!("{sharing:?} {mode:o}")),
+        RunMount::Tmpfs { target, size } => (target, format!("{size:?}")),
+        RunMount::Agent { target, socket } => (target, socket.display().to_string()),
     }
 }
 

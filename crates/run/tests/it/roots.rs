@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use bedplate_run::{Mount, OverlayVia, Root, RuntimeConfig};
+use bedplate_run::{Bytes, Mount, OverlayVia, Root, RuntimeConfig};
 use serde_json::json;
 
 use crate::job::{Place, able};
@@ -194,6 +194,13 @@ fn mounts_of_the_user() {
         dev: false,
         options: "size=64k,mode=700".into(),
     };
+    let file = |mode| Mount::File {
+        target: "/run/secrets/key".into(),
+        content: Bytes(b"of nobody".to_vec()),
+        mode,
+        uid: 0,
+        gid: 0,
+    };
     let with = |mounts: Vec<Mount>, words: &[&str]| RuntimeConfig { mounts, ..place.probe(words) };
     for (mounts, words, code, text) in [
         (vec![bind("file", "/a/b/file", false)], &["cat", "/a/b/file"][..], 0, "of the host"),
@@ -201,6 +208,8 @@ fn mounts_of_the_user() {
         (vec![bind(".", "/dir", true)], &["write", "/dir/never", "x"], 1, "Read-only file system"),
         (vec![bind("file", "/etc/hosts", false)], &["cat", "/etc/hosts"], 0, "of the host"),
         (vec![tmpfs], &["write", "/tmp/memory/x", "x"], 0, ""),
+        (vec![bind(".", "/dir", false), file(0o400)], &["cat", "/run/secrets/key"], 0, "of nobody"),
+        (vec![file(0o600)], &["write", "/run/secrets/key", "x"], 1, "Read-only file system"),
         (vec![bind("missing", "/x", false)], &[], 125, "it cannot be opened"),
         (
             vec![bind("file", "/bin", false)],

@@ -1,5 +1,6 @@
 //! The store as its users see it: one binary, a file for each capability.
 
+mod cache_directories;
 mod concurrency;
 mod fallback;
 mod fsck;
