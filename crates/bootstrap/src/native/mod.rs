@@ -59,14 +59,18 @@ const PROGRAMS: [Program; 2] = [
 ];
 
 const DEBCONF: &[&str] = &[
+    // 1.5.79ubuntu1: jammy.
+    "eb4bd63a15ce1986181e13cbcb30d4e8cb5d598bcf99db7c7b5249bab5cf1d85",
     // 1.5.82: bookworm.
     "0268732a0be9c2affc74664c9ca8f847301318fc72bd25f594fbea721d48ff43",
-    // 1.5.91: trixie.
+    // 1.5.86ubuntu1: noble.
+    "a55e607ed07e73ef89a1321c98b1ce6da05f7449ee930cbc0b63b136178f7871",
+    // 1.5.91, 1.5.92: trixie, forky, sid, resolute.
     "1bd9bbf33dc429cd6d982e326a64d423bf3206b779371f290703ab16e12296e1",
 ];
 
 const SYSTEMD_HELPER: &[&str] = &[
-    // 1.65.2: bookworm, trixie.
+    // 1.65.2 and later: bookworm, trixie, forky, sid, noble, resolute. That of jammy makes other links of templates.
     "a895d5f077651960b6ca4ed9c53f8b36eae422ae170f61c972d0c6579e9f8732",
 ];
 
