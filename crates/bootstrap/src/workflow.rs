@@ -431,7 +431,7 @@ impl<'a> Workshop<'a> {
         let packages: Vec<Unpacked<'_>> =
             order.into_iter().map(|(place, delta)| Unpacked { stage: stage(place), delta }).collect();
         let stanzas: Vec<&[u8]> = resolved.stanzas.iter().map(|stanza| &**stanza).collect();
-        let process = Process { stanzas: &stanzas, packages: &packages, epoch };
+        let process = Process { stanzas: &stanzas, required, packages: &packages, epoch };
         for note in imitate(tree, contents, &process)? {
             settings.observer.event(Event::Finished(&note));
         }

@@ -6,10 +6,10 @@
 //! | path | rule |
 //! |---|---|
 //! | `/var/lib/dpkg/available` | the stanzas of the chosen packages as they stand in the index, in its order |
-//! | `/var/lib/dpkg/status` | Priority and Section are those of `available`: dpkg takes them over when it is asked for pre-dependencies |
+//! | `/var/lib/dpkg/status` | Priority and Section of the required set are those of `available`: dpkg takes them over when it is asked for pre-dependencies |
 //! | `/var/lib/dpkg/status-old` | the status before that: Priority and Section of the packages themselves |
 //! | `/var/lib/dpkg/cmethopt` | `apt apt`, for dselect |
-//! | `/var/lib/dpkg/statoverride` | not made by an installation |
+//! | `/var/lib/dpkg/statoverride` | not made by an installation, nor a copy of the empty one |
 //! | `/etc/fstab` | a comment, where no package brings one |
 //! | `/etc/apt/sources.list` | one line for the archive: see [`super::sources`] |
 //! | times of directories | see [`directory_times`] |
@@ -56,6 +56,8 @@ pub struct Unpacked<'a> {
 pub struct Process<'a> {
     /// The stanzas of the chosen packages, in the order of the index, each without the blank line after it.
     pub stanzas: &'a [&'a [u8]],
+    /// The names of the required set; empty where all packages are of it.
+    pub required: &'a [String],
     /// The packages in the order in which debootstrap unpacks them: all of the required set first.
     pub packages: &'a [Unpacked<'a>],
     /// What later times will be clamped to.
@@ -89,11 +91,18 @@ fn database(editor: &mut Editor<'_>, process: &Process<'_>) -> Result<(), Finish
     }
     editor.write("var/lib/dpkg/available", &available, 0o644, "debootstrap writes it from the index")?;
     editor.write("var/lib/dpkg/cmethopt", b"apt apt\n", 0o644, "debootstrap tells dselect of apt")?;
-    if editor.read("var/lib/dpkg/statoverride")?.is_some_and(|text| text.is_empty()) {
-        editor.remove("var/lib/dpkg/statoverride", "dpkg makes it when it is needed");
+    for name in ["var/lib/dpkg/statoverride", "var/lib/dpkg/statoverride-old"] {
+        if editor.read(name)?.is_some_and(|text| text.is_empty()) {
+            editor.remove(name, "dpkg makes it when it is needed");
+        }
     }
     if let Some(status) = editor.read("var/lib/dpkg/status")? {
-        let merged = with_classes_of(&status, process.stanzas);
+        let is_required = |stanza: &&&[u8]| {
+            let name = field(stanza, b"Package");
+            process.required.is_empty() || process.required.iter().any(|known| name == Some(known.as_bytes()))
+        };
+        let required: Vec<&[u8]> = process.stanzas.iter().filter(is_required).copied().collect();
+        let merged = with_classes_of(&status, &required);
         editor.write("var/lib/dpkg/status-old", &status, 0o644, "the status before the index was asked")?;
         editor.write("var/lib/dpkg/status", &merged, 0o644, "the index decides on priorities and sections")?;
     }
@@ -417,18 +426,22 @@ mod tests {
 
     #[test]
     fn the_database_gets_what_debootstrap_writes() {
-        let mut tree =
-            root(&["etc/", "var/lib/dpkg/status=Package: a\nPriority: x\nV: 1\n\n", "var/lib/dpkg/statoverride="]);
-        let process = Process { stanzas: &[b"Package: a\nPriority: y\n"], packages: &[], epoch: EPOCH };
+        let mut tree = root(&[
+            "etc/",
+            "var/lib/dpkg/status=Package: a\nPriority: x\nV: 1\n\nPackage: b\nPriority: x\n\n",
+            "var/lib/dpkg/statoverride=",
+        ]);
+        let stanzas: &[&[u8]] = &[b"Package: a\nPriority: y\n", b"Package: b\nPriority: y\n"];
+        let process = Process { stanzas, required: &["a".to_owned()], packages: &[], epoch: EPOCH };
         imitate(&mut tree, &bedplate_image::ContentSources::new(), &process).unwrap();
         assert_eq!(
             shown(&tree),
             [
                 "etc/fstab=# UNCONFIGURED FSTAB FOR BASE SYSTEM\n",
-                "var/lib/dpkg/available=Package: a\nPriority: y\n\n",
+                "var/lib/dpkg/available=Package: a\nPriority: y\n\nPackage: b\nPriority: y\n\n",
                 "var/lib/dpkg/cmethopt=apt apt\n",
-                "var/lib/dpkg/status=Package: a\nPriority: y\nV: 1\n\n",
-                "var/lib/dpkg/status-old=Package: a\nPriority: x\nV: 1\n\n",
+                "var/lib/dpkg/status=Package: a\nPriority: y\nV: 1\n\nPackage: b\nPriority: x\n\n",
+                "var/lib/dpkg/status-old=Package: a\nPriority: x\nV: 1\n\nPackage: b\nPriority: x\n\n",
             ]
         );
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! wave 0   the essential packages and all they need: unpacked at once, as every bootstrapper does it,
 //!          since none of their scripts can run before all of them are there
-//! wave n   every package whose Pre-Depends are configured by then
+//! wave n   every package whose Pre-Depends are configured by then; where debootstrap says what comes at once, what others
+//!          pre-depend on comes before the rest, one after another, each with all that it needs, as debootstrap installs it
 //! ```
 //!
 //! Spec: Debian Policy 6.5, 7.2; dpkg(1) "--force-depends".
@@ -55,7 +56,7 @@ impl Plan {
 pub fn plan(universe: &Universe<'_>, selection: &Selection<'_>, has_postinst: impl Fn(usize) -> bool) -> Plan {
     let entries: Vec<u32> = selection.packages.iter().map(|selected| selected.id.0).collect();
     let essential = (0..entries.len()).filter(|number| selection.packages[*number].package.essential);
-    waves(universe, &entries, essential.collect(), &has_postinst)
+    waves(universe, &entries, essential.collect(), false, &has_postinst)
 }
 
 /// Plans the waves of packages that are known without any index, for instance from a lock and their own control files.
@@ -72,10 +73,17 @@ pub fn plan_packages(
     let entries: Vec<u32> = (0u32..).take(packages.len()).collect();
     let essential = || (0..packages.len()).filter(|number| packages[*number].essential).collect();
     let known = |first: &[usize]| first.iter().copied().filter(|number| *number < packages.len()).collect();
-    waves(&universe, &entries, first.map_or_else(essential, known), &has_postinst)
+    waves(&universe, &entries, first.map_or_else(essential, known), first.is_some(), &has_postinst)
 }
 
-fn waves(universe: &Universe<'_>, entries: &[u32], first: Vec<usize>, has_postinst: &impl Fn(usize) -> bool) -> Plan {
+/// The waves; `first` begin, and with `hurry` what others pre-depend on comes before the rest.
+fn waves(
+    universe: &Universe<'_>,
+    entries: &[u32],
+    first: Vec<usize>,
+    hurry: bool,
+    has_postinst: &impl Fn(usize) -> bool,
+) -> Plan {
     let graph = Graph::new(universe, entries);
     let count = entries.len();
     let mut state = vec![State::Absent; count];
@@ -105,6 +113,13 @@ fn waves(universe: &Universe<'_>, entries: &[u32], first: Vec<usize>, has_postin
         left -= configure.len();
         plan.waves.push(Wave { unpack, configure, forced });
         unpack = graph.unpackable(&state);
+        if hurry {
+            let wanted = graph.waited_for(&state);
+            let sooner: Vec<usize> = unpack.iter().copied().filter(|number| wanted.contains(number)).collect();
+            if !sooner.is_empty() {
+                unpack = sooner;
+            }
+        }
     }
     plan
 }
@@ -178,6 +193,17 @@ impl<'a> Graph<'a> {
         let configured = |group: &Vec<usize>| group.iter().any(|other| state[*other] == State::Configured);
         let absent = (0..state.len()).filter(|number| state[*number] == State::Absent);
         absent.filter(|number| self.pre_depends[*number].iter().all(configured)).collect()
+    }
+
+    /// What a Pre-Depends of an absent package waits for, and all that it needs: of the first such package in dpkg's table
+    /// of names, as `dpkg --predep-package` tells debootstrap; of alternatives the first one.
+    fn waited_for(&self, state: &[State]) -> Vec<usize> {
+        let is_unmet = |group: &&Vec<usize>| group.iter().all(|other| state[*other] != State::Configured);
+        let unmet = |number: usize| self.pre_depends[number].iter().find(is_unmet);
+        let absent = (0..state.len()).filter(|number| state[*number] == State::Absent && unmet(*number).is_some());
+        let waiting = absent.min_by_key(|number| (bin(self.names[*number]), *number));
+        let wanted = waiting.and_then(unmet).and_then(|group| group.first().copied());
+        self.closure(wanted.into_iter().collect())
     }
 
     /// The unpacked packages that need nothing which is still absent.
