@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bedplate_image::{ContentSources, ReadError, read_file};
-use bedplate_packages::deb::compose::{ALIASED, ComposeError, ComposeOptions, Composition, MergeError, link_usr};
+use bedplate_packages::deb::compose::{
+    ALIASED, ComposeError, ComposeOptions, Composition, Disappeared, MergeError, PackageNumber, link_usr,
+};
 use bedplate_packages::deb::dpkg::configure::TriggerLoop;
 use bedplate_packages::deb::dpkg::diversions::Diversions;
 use bedplate_packages::deb::dpkg::statoverride::StatOverrides;
@@ -25,7 +27,7 @@ use bedplate_tree::accounts::Accounts;
 use bedplate_tree::{Entry, EntryKind, PathError, Timestamp, Tree, TreeError, TreePath};
 use thiserror::Error;
 
-use crate::maintainer_scripts::{MaintainerScripts, Turn};
+use crate::maintainer_scripts::{Gone, MaintainerScripts, Turn};
 use crate::native::Scripts;
 use crate::root::Ground;
 use crate::root_error::RootError;
@@ -131,20 +133,15 @@ pub(crate) fn extract(payloads: &[Payload], waves: &[Wave], options: &Options) -
     alias(composition.tree_mut(), payloads, options)?;
     let all = waves.iter().flat_map(|wave| &wave.unpack).filter_map(|at| payloads.get(*at));
     let (_, numbers) = composition.unpack_wave(all.clone())?;
-    let records: Vec<Record<'_>> = (all.zip(&numbers))
-        .map(|(payload, number)| Record {
-            payload,
-            state: State::Unpacked,
-            unlisted: Some(composition.unlisted(*number)),
-        })
-        .collect();
+    let records: Vec<Record<'_>> =
+        all.zip(&numbers).map(|(payload, number)| record(&composition, payload, *number)).collect();
     let database = dpkg::database(&records, &database_options(options))?;
     drop(records);
     put_all(composition.tree_mut(), database)?;
     Ok(composition.into_tree())
 }
 
-/// Installs all waves in `ground`.
+/// Installs all waves in `ground`; the packages that are there in the end, by their numbers.
 pub(crate) fn install(
     ground: &mut Ground<'_>,
     lease: &Lease,
@@ -153,66 +150,88 @@ pub(crate) fn install(
     waves: &[Wave],
     options: &Options,
     observe: &mut dyn FnMut(Step<'_>),
-) -> Result<(), InstallError> {
+) -> Result<BTreeSet<usize>, InstallError> {
     let Some(dpkg) = payloads.iter().find(|payload| payload.control().name() == "dpkg") else {
         return Err(InstallError::NoDpkg);
     };
     let mut scripts = MaintainerScripts::new(lease, options, dpkg.control().version());
     let mut composition = Composition::new(ComposeOptions::default());
-    let mut there: Vec<&Payload> = Vec::new();
+    // By their numbers in the composition: packages are unpacked in this order.
+    let mut unpacked: Vec<usize> = Vec::new();
+    let mut there: BTreeSet<usize> = BTreeSet::new();
     for (number, wave) in waves.iter().enumerate() {
         let of = |wave: &[usize]| wave.iter().filter_map(|at| payloads.get(*at)).collect::<Vec<_>>();
-        let packages = of(&wave.unpack);
         *composition.tree_mut() = ground.tree().clone();
+        if number == 0 {
+            alias(composition.tree_mut(), payloads, options)?;
+        } else {
+            composition.set_diversions(diversions(ground.tree(), contents)?);
+            composition.set_accounts(accounts(ground.tree(), contents)?);
+            composition.set_overrides(&overrides(ground.tree(), contents)?)?;
+        }
+        let (first, known) = (unpacked.len(), composition.disappeared().len());
+        let overwritten = composition.overwritten().len();
+        composition.unpack_wave(of(&wave.unpack))?;
+        unpacked.extend(&wave.unpack);
+        there.extend(&wave.unpack);
+        let mut gone = Vec::new();
+        for Disappeared { package, in_favour_of } in &composition.disappeared()[known..] {
+            let at = unpacked[package.index()];
+            there.remove(&at);
+            gone.push(Gone { payload: &payloads[at], favoured: &payloads[unpacked[in_favour_of.index()]] });
+        }
+        let mut database_options = database_options(options);
+        for Gone { payload, .. } in &gone {
+            dpkg::forget(composition.tree_mut(), payload);
+            let control = payload.control();
+            database_options.gone.push((control.name().to_owned(), control.architecture().to_owned()));
+        }
+        let losers: BTreeSet<PackageNumber> =
+            composition.overwritten()[overwritten..].iter().map(|overwritten| overwritten.loser).collect();
+        let present = || composition.numbers().zip(&unpacked).filter(|(_, at)| there.contains(at));
+        let relisted: Vec<_> = present()
+            .take_while(|(number, _)| number.index() < first)
+            .filter(|(number, _)| losers.contains(number))
+            .map(|(number, at)| dpkg::list_of(&record(&composition, &payloads[*at], number), &database_options))
+            .collect();
+        let new = present().filter(|(number, _)| number.index() >= first);
+        let records: Vec<Record<'_>> = new.map(|(number, at)| record(&composition, &payloads[*at], number)).collect();
         let database = match number {
-            0 => {
-                alias(composition.tree_mut(), payloads, options)?;
-                let records = unpack(&mut composition, &packages)?;
-                dpkg::database(&records.of(&composition), &database_options(options))?
-            }
+            0 => dpkg::database(&records, &database_options)?,
             _ => {
-                composition.set_diversions(diversions(ground.tree(), contents)?);
-                composition.set_accounts(accounts(ground.tree(), contents)?);
-                composition.set_overrides(&overrides(ground.tree(), contents)?)?;
-                let records = unpack(&mut composition, &packages)?;
                 let tree = ground.tree();
                 let mut read =
                     |path: &TreePath| -> Result<_, InstallError> { Ok(read_file(tree, contents, path, LARGEST)?) };
-                dpkg::add_unpacked(&mut read, &records.of(&composition), &database_options(options))?
+                dpkg::add_unpacked(&mut read, &records, &database_options)?
             }
         };
+        drop(records);
+        put_all(composition.tree_mut(), relisted)?;
         put_all(composition.tree_mut(), database)?;
         ground.lay(composition.tree().clone());
-        observe(Step::Unpacked(packages.len()));
-        there.extend(packages);
+        observe(Step::Unpacked(wave.unpack.len()));
+        let configure: Vec<usize> = wave.configure.iter().copied().filter(|at| there.contains(at)).collect();
+        let still: Vec<usize> = unpacked.iter().copied().filter(|at| there.contains(at)).collect();
         let next = waves.get(number + 1).map(|wave| of(&wave.unpack)).unwrap_or_default();
-        let turn = Turn { is_first: number == 0, there: &there, configure: &of(&wave.configure), next: &next };
+        let turn = Turn {
+            is_first: number == 0,
+            unpacked: &of(&wave.unpack),
+            gone: &gone,
+            there: &of(&still),
+            configure: &of(&configure),
+            next: &next,
+        };
         scripts.run(ground, contents, &turn, observe)?;
+        let configured: Vec<_> =
+            composition.numbers().zip(&unpacked).filter(|(_, at)| configure.contains(at)).collect();
+        configured.into_iter().for_each(|(number, _)| composition.set_configured(number));
     }
-    Ok(())
+    Ok(there)
 }
 
-/// Packages of a wave with the numbers that the composition gave them.
-struct Unpacked<'a> {
-    payloads: Vec<&'a Payload>,
-    numbers: Vec<bedplate_packages::deb::compose::PackageNumber>,
-}
-
-impl Unpacked<'_> {
-    fn of<'b>(&'b self, composition: &'b Composition) -> Vec<Record<'b>> {
-        (self.payloads.iter().zip(&self.numbers))
-            .map(|(payload, number)| Record {
-                payload,
-                state: State::Unpacked,
-                unlisted: Some(composition.unlisted(*number)),
-            })
-            .collect()
-    }
-}
-
-fn unpack<'a>(composition: &mut Composition, payloads: &[&'a Payload]) -> Result<Unpacked<'a>, InstallError> {
-    let (_, numbers) = composition.unpack_wave(payloads.iter().copied())?;
-    Ok(Unpacked { payloads: payloads.to_vec(), numbers })
+/// How a package stands in the database once it is unpacked.
+fn record<'a>(composition: &'a Composition, payload: &'a Payload, number: PackageNumber) -> Record<'a> {
+    Record { payload, state: State::Unpacked, unlisted: Some(composition.unlisted(number)) }
 }
 
 fn database_options(options: &Options) -> DatabaseOptions {

@@ -27,11 +27,23 @@ use crate::scripts::{Runner, ScriptError};
 /// Where dpkg keeps the control files of a package whose preinst runs.
 const CONTROL_DIR: &str = "/var/lib/dpkg/tmp.ci";
 
+/// A package that disappeared: all that it had is in others.
+pub(crate) struct Gone<'a> {
+    /// The package.
+    pub(crate) payload: &'a Payload,
+    /// The one after whose unpacking it went.
+    pub(crate) favoured: &'a Payload,
+}
+
 /// What happens after a wave was laid down.
 pub(crate) struct Turn<'a> {
     /// Whether it is the first wave.
     pub(crate) is_first: bool,
-    /// All packages that are unpacked by now, in the order of that.
+    /// The packages of the wave, in the order of unpacking.
+    pub(crate) unpacked: &'a [&'a Payload],
+    /// Packages that disappeared as it was unpacked.
+    pub(crate) gone: &'a [Gone<'a>],
+    /// All packages that are there by now, in the order of unpacking.
     pub(crate) there: &'a [&'a Payload],
     /// The packages to configure, in this order.
     pub(crate) configure: &'a [&'a Payload],
@@ -78,8 +90,11 @@ impl<'a> MaintainerScripts<'a> {
         let made = |source| InstallError::Make { path: log.clone(), source };
         let log = File::options().read(true).append(true).create_new(true).open(&log).map_err(made)?;
         let mut mounts = Vec::new();
-        let of_first: &[&Payload] = if turn.is_first { turn.there } else { &[] };
-        if of_first.iter().chain(turn.next).any(|payload| payload.control_file("preinst").is_some()) {
+        let of_first: &[&Payload] = if turn.is_first { turn.unpacked } else { &[] };
+        let has = |payload: &Payload, script| payload.control_file(script).is_some();
+        if of_first.iter().chain(turn.next).any(|payload| has(payload, "preinst"))
+            || turn.gone.iter().any(|gone| has(gone.payload, "postrm"))
+        {
             mounts.push(sandbox::bind(control.clone(), CONTROL_DIR));
         }
         if self.options.scripts == Scripts::Native {
@@ -92,7 +107,10 @@ impl<'a> MaintainerScripts<'a> {
         ground.work(&config, contents, |session: &mut Session| -> Result<(), InstallError> {
             let mut runner = Runner::new(session, self.environment.clone(), log, self.options.patience);
             if turn.is_first {
-                self.first_preinsts(&mut runner, &control, turn.there, has_awk, observe)?;
+                self.first_preinsts(&mut runner, &control, turn.unpacked, has_awk, observe)?;
+            }
+            for gone in turn.gone {
+                self.disappearance(&mut runner, &control, gone, observe)?;
             }
             self.configure(&mut runner, &mut account, turn, observe)?;
             for payload in turn.next {
@@ -139,6 +157,24 @@ impl<'a> MaintainerScripts<'a> {
         }
         self.fill(directory, payload)?;
         self.script(runner, payload, "preinst", &format!("{CONTROL_DIR}/preinst"), &["install"], observe)
+    }
+
+    /// A package has nothing of its own any more: it is told so, and no more of its scripts run.
+    fn disappearance(
+        &self,
+        runner: &mut Runner<'_>,
+        directory: &Path,
+        gone: &Gone<'_>,
+        observe: &mut Observe<'_>,
+    ) -> Result<(), InstallError> {
+        let Gone { payload, favoured } = gone;
+        if payload.control_file("postrm").is_none() {
+            return Ok(());
+        }
+        self.fill(directory, payload)?;
+        let favoured = favoured.control();
+        let arguments = ["disappear", favoured.name(), &favoured.version().to_string()];
+        self.script(runner, payload, "postrm", &format!("{CONTROL_DIR}/postrm"), &arguments, observe)
     }
 
     /// Configures packages in their order; then whoever has triggers to handle, as long as somebody has.

@@ -350,24 +350,27 @@ impl<'a> Workshop<'a> {
         let epoch = options.epoch;
         let mut steps = Steps { request, lease: settings.lease, epoch, done: Vec::new() };
         let mut observe = |step: install::Step<'_>| settings.observer.event(Event::Install(step));
-        let mut tree = if request.variant == Variant::Extract {
+        let (mut tree, there) = if request.variant == Variant::Extract {
             let mut tree = install::extract(&self.packages, &waves, &options)?;
             steps.copy_only(&mut tree, &mut contents)?;
-            tree
+            (tree, (0..self.packages.len()).collect())
         } else {
             let privilege = settings.privilege.ok_or(BootstrapError::Privilege)?;
             let mut ground = Ground::new(settings.lease, privilege, settings.root, epoch)?;
             ground.begin(base);
             let lease = settings.lease;
-            install::install(&mut ground, lease, &mut contents, &self.packages, &waves, &options, &mut observe)?;
+            let there =
+                install::install(&mut ground, lease, &mut contents, &self.packages, &waves, &options, &mut observe)?;
             steps.carry_out(&mut ground, &mut contents, settings.resolv_conf, &mut observe)?;
-            ground.into_tree()
+            (ground.into_tree(), there)
         };
         let steps = steps.done;
         if matches!(request.style, Style::Debuerreotype | Style::Debootstrap) {
             self.imitate(resolved, &mut tree, &contents, epoch, settings)?;
         }
-        let packages: Vec<InstalledPackage> = (self.packages.iter().map(Payload::control))
+        let there = |number: &usize| there.contains(number);
+        let installed = self.packages.iter().enumerate().filter(|(number, _)| there(number));
+        let packages: Vec<InstalledPackage> = (installed.map(|(_, payload)| payload.control()))
             .map(|control| InstalledPackage {
                 name: control.name().to_owned(),
                 version: control.version().to_string(),

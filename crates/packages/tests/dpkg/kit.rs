@@ -184,7 +184,7 @@ pub(crate) fn bytes(content: &Content, streams: &HashMap<[u8; 32], &[u8]>) -> Ve
     out
 }
 
-/// What we make of packages in that order: the root with its database.
+/// What we make of packages in that order, each configured before the next: the root with its database.
 pub(crate) struct Made {
     pub(crate) tree: Tree,
     pub(crate) listing: Listing,
@@ -201,10 +201,17 @@ pub(crate) fn compose(
     composition.set_overrides(statoverrides)?;
     before(composition.tree_mut());
     let payloads: Vec<&Payload> = reads.iter().map(|read| &read.payload).collect();
-    let (_, numbers) = composition.unpack_wave(payloads.iter().copied())?;
+    let mut numbers = Vec::new();
+    for payload in &payloads {
+        let number = composition.unpack(payload)?;
+        composition.set_configured(number);
+        numbers.push(number);
+    }
+    let is_there = |number| composition.disappeared().iter().all(|gone| gone.package != number);
     let records: Vec<Record<'_>> = payloads
         .iter()
         .zip(numbers)
+        .filter(|(_, number)| is_there(*number))
         .map(|(payload, number)| Record {
             payload,
             state: State::Installed,

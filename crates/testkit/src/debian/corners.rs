@@ -56,6 +56,8 @@ pub fn all() -> Vec<Corner> {
         shared_directory(),
         replaces(),
         replaced_later(),
+        disappears(),
+        needed(),
         diverts(),
         diverts_before(),
         pre_depends_on_user(),
@@ -144,6 +146,37 @@ fn replaced_later() -> Corner {
     Corner::new("a file that its package Replaces for stays", [new, old])
         .lists(["-rw-r--r-- 0/0 8 ./srv/later/file"])
         .holds("srv/later/file", "keeping\n")
+}
+
+/// All that a package had is another one's, and nobody needs it: it goes, and is told so, once.
+fn disappears() -> Corner {
+    // Without the copyright, which nobody else has.
+    let gone = Deb::new("gone", "1.0")
+        .packed(Packing::Gzip, Packing::Gzip)
+        .file("/srv/gone/file", 0o600, "gone\n")
+        .postinst("mkdir -p /srv/told && echo configured >> /srv/told/gone")
+        .script("postrm", "mkdir -p /srv/told && echo \"$1 $DPKG_MAINTSCRIPT_NAME\" >> /srv/told/gone");
+    let taker = deb("gone-taker").field("Replaces", "gone").file("/srv/gone/file", 0o644, "taken\n");
+    // Whichever of the two comes first: when this one comes, the other has nothing of its own.
+    let later = deb("gone-later").pre_depends("gone-taker");
+    Corner::new("a package with nothing of its own disappears", [gone, taker, later])
+        .holds("srv/gone/file", "taken\n")
+        .lacks("var/lib/dpkg/info/gone.list")
+        .lacks("var/lib/dpkg/info/gone.postrm")
+}
+
+/// The same, but another package needs it.
+fn needed() -> Corner {
+    let kept = Deb::new("needed", "1.0").packed(Packing::Gzip, Packing::Gzip).file("/srv/needed/file", 0o600, "old\n");
+    let user = deb("needed-user").depends("needed");
+    let taker = deb("needed-taker").field("Replaces", "needed").pre_depends("needed-user").file(
+        "/srv/needed/file",
+        0o644,
+        "taken\n",
+    );
+    Corner::new("a package that is needed stays, with nothing of its own", [kept, user, taker])
+        .holds("srv/needed/file", "taken\n")
+        .holds("var/lib/dpkg/info/needed.list", "/.\n/srv\n/srv/needed\n")
 }
 
 /// A preinst moves another package's file away and ships its own under the name.

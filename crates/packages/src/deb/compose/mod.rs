@@ -14,9 +14,11 @@
 //! above the mode; what is there already keeps its attributes.
 //!
 //! Links on the way to an entry are followed inside the tree: `bin/sh` lands in `usr/bin/sh` where `bin` is a link.
-//! Whose a file is goes by the names in packages, as dpkg's own lists do, not by where links lead.
+//! Whose a file is goes by the names in packages, as dpkg's own lists do, not by where links lead. A package that has
+//! nothing of its own any more disappears: see [`Composition::disappeared`].
 //! Spec: Debian Policy 6.6, 7.6 and 10.7; dpkg-divert(1).
 
+mod disappear;
 mod filter;
 mod unpack;
 mod usr;
@@ -27,6 +29,7 @@ use bedplate_tree::accounts::Accounts;
 use bedplate_tree::{Delta, Tree, TreeError, TreePath, diff};
 use thiserror::Error;
 
+pub use disappear::Disappeared;
 pub use filter::{PathFilter, PathRule, matches};
 pub use usr::{ALIASED, MergeError, aliased_directories, link_usr, merge_usr};
 
@@ -173,8 +176,18 @@ struct Unpacked {
     multi_arch: MultiArch,
     /// The value of `Replaces`.
     replaces: Box<str>,
+    /// The values of `Depends`, `Pre-Depends` and `Recommends`.
+    needs: [Box<str>; 3],
+    /// The value of `Provides`.
+    provides: Box<str>,
     /// Names that dpkg would not list as this package's.
     unlisted: HashSet<TreePath>,
+    /// Whether it has any name.
+    has_names: bool,
+    /// How many names no other package has.
+    sole_names: usize,
+    configured: bool,
+    gone: bool,
 }
 
 impl Unpacked {
@@ -210,6 +223,7 @@ pub struct Composition {
     /// Whose file is where links led it, by the place in the tree, and its name in the package.
     aliases: HashMap<TreePath, (PackageNumber, TreePath)>,
     overwritten: Vec<Overwritten>,
+    disappeared: Vec<Disappeared>,
     overrides: HashMap<TreePath, Overridden>,
 }
 
@@ -284,6 +298,12 @@ impl Composition {
     pub fn unlisted(&self, package: PackageNumber) -> &HashSet<TreePath> {
         static NONE: std::sync::LazyLock<HashSet<TreePath>> = std::sync::LazyLock::new(HashSet::new);
         self.packages.get(package.index()).map_or(&NONE, |package| &package.unlisted)
+    }
+
+    /// The numbers of all packages that were unpacked, in that order.
+    pub fn numbers(&self) -> impl Iterator<Item = PackageNumber> + use<> {
+        // As many as there are numbers: who unpacks one more than that panics there.
+        (0..self.packages.len() as u32).map(PackageNumber)
     }
 
     /// Who has that name, in the order of unpacking.

@@ -42,13 +42,20 @@ impl Composition {
     pub fn unpack(&mut self, payload: &Payload) -> Result<PackageNumber, ComposeError> {
         let control = payload.control();
         let number = PackageNumber(u32::try_from(self.packages.len()).expect("packages are bounded by entries"));
+        let field = |name| control.field(name).unwrap_or_default().into();
         self.packages.push(Unpacked {
             name: control.name().into(),
             version: control.version().clone(),
             architecture: control.architecture().into(),
             multi_arch: control.multi_arch(),
-            replaces: control.field("Replaces").unwrap_or_default().into(),
+            replaces: field("Replaces"),
+            needs: ["Depends", "Pre-Depends", "Recommends"].map(field),
+            provides: field("Provides"),
             unlisted: std::collections::HashSet::new(),
+            has_names: false,
+            sole_names: 0,
+            configured: false,
+            gone: false,
         });
         let sums = match control.multi_arch() {
             MultiArch::Same => sums_of(payload),
@@ -69,6 +76,7 @@ impl Composition {
                 self.sums.insert(path, sum);
             }
         }
+        self.let_disappear(number);
         Ok(number)
     }
 
@@ -124,7 +132,7 @@ impl Composition {
             unpacking.placed.insert(path, Placed::At(location));
             return Ok(());
         }
-        own(&mut self.owners, path, number);
+        self.own(path, number);
         let may_hold =
             matches!(indexed, Indexed::Entry(Entry { kind: EntryKind::Directory | EntryKind::Symlink(_), .. }));
         if !self.options.filter.rules.is_empty() {
@@ -263,15 +271,15 @@ impl Composition {
                 Verdict::Overwrite => (number, other, Reason::Replaces),
             };
             self.packages[loser.index()].unlisted.insert(path.clone());
-            if let (Reason::Replaces, Some(owners)) = (reason, self.owners.get_mut(path)) {
+            if reason == Reason::Replaces {
                 // Who comes later has nothing to do with it any more.
-                owners.retain(|owner| *owner != loser);
+                self.disown(path, loser);
             }
             self.overwritten.push(Overwritten { path: path.clone(), winner, loser, reason });
         }
         if keep && !kept {
             // Shared by two architectures: both have it.
-            own(&mut self.owners, path, number);
+            self.own(path, number);
         }
         Ok(keep || kept)
     }
@@ -338,16 +346,6 @@ impl Composition {
         };
         if let Some((loser, path)) = other {
             self.overwritten.push(Overwritten { path, winner: number, loser, reason: Reason::Alias });
-        }
-    }
-}
-
-fn own(owners: &mut HashMap<TreePath, Vec<PackageNumber>>, path: &TreePath, number: PackageNumber) {
-    match owners.get_mut(path) {
-        Some(numbers) if numbers.last() == Some(&number) => {}
-        Some(numbers) => numbers.push(number),
-        None => {
-            owners.insert(path.clone(), vec![number]);
         }
     }
 }

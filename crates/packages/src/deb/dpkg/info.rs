@@ -8,7 +8,7 @@ use super::{Files, Record};
 pub(super) fn add(files: &mut Files, record: &Record<'_>) {
     let payload = record.payload;
     let name = payload.control().info_name();
-    files.file(&format!("info/{name}.list"), list(record), 0o644);
+    add_list(files, record);
     for (file, packed) in payload.control_files() {
         // The link count and attributes of the file system, if somebody packed any, mean nothing here.
         let metadata = bedplate_tree::Metadata { xattrs: Default::default(), ..packed.metadata.clone() };
@@ -18,6 +18,11 @@ pub(super) fn add(files: &mut Files, record: &Record<'_>) {
     if !payload.control_files().contains_key("md5sums") {
         files.file(&format!("info/{name}.md5sums"), payload.md5sums(), 0o644);
     }
+}
+
+/// Adds the list of its names.
+pub(super) fn add_list(files: &mut Files, record: &Record<'_>) {
+    files.file(&format!("info/{}.list", record.payload.control().info_name()), list(record), 0o644);
 }
 
 /// `/.`, `/usr`, `/usr/bin/x`: the names of the archive, but for those that went to another package.

@@ -64,6 +64,8 @@ pub struct DatabaseOptions {
     pub diversions: Diversions,
     /// Overridden attributes.
     pub statoverrides: StatOverrides,
+    /// Names and architectures of packages that were there and disappeared; [`forget`] takes their files.
+    pub gone: Vec<(String, String)>,
 }
 
 /// Why a database cannot be written or added to.
@@ -126,7 +128,7 @@ pub fn database(records: &[Record<'_>], options: &DatabaseOptions) -> Result<Vec
         let names = std::iter::once(&options.native).chain(&options.foreign);
         files.file("arch", names.map(|name| format!("{name}\n")).collect::<String>().into_bytes(), 0o644);
     }
-    add::<DatabaseError>(&mut files, &mut |_| Ok(None), records)?;
+    add::<DatabaseError>(&mut files, &mut |_| Ok(None), records, &options.gone)?;
     Ok(files.finish())
 }
 
@@ -144,7 +146,7 @@ pub fn add_unpacked<E: From<DatabaseError>>(
     options: &DatabaseOptions,
 ) -> Result<Vec<(TreePath, Entry)>, E> {
     let mut files = Files::new(options.mtime);
-    add(&mut files, read, records)?;
+    add(&mut files, read, records, &options.gone)?;
     Ok(files.finish())
 }
 
@@ -185,17 +187,23 @@ impl Files {
     }
 }
 
-fn add<E: From<DatabaseError>>(files: &mut Files, read: &mut ReadFile<'_, E>, records: &[Record<'_>]) -> Result<(), E> {
+fn add<E: From<DatabaseError>>(
+    files: &mut Files,
+    read: &mut ReadFile<'_, E>,
+    records: &[Record<'_>],
+    gone: &[(String, String)],
+) -> Result<(), E> {
     let status = read(&admin_path("status"))?.unwrap_or_default();
-    files.file("status", merged_status(&status, records)?, 0o644);
+    files.file("status", merged_status(&status, records, gone)?, 0o644);
     for record in records {
         info::add(files, record);
     }
     add_triggers(files, read, records, status.is_empty())
 }
 
-/// The stanzas of `existing` and of the packages, in dpkg's order: by name, then architecture.
-fn merged_status(existing: &[u8], records: &[Record<'_>]) -> Result<Vec<u8>, DatabaseError> {
+/// The stanzas of `existing` without those that are gone, and of the packages, in dpkg's order: by name, then
+/// architecture.
+fn merged_status(existing: &[u8], records: &[Record<'_>], gone: &[(String, String)]) -> Result<Vec<u8>, DatabaseError> {
     let existing = status::parse(existing).map_err(|source| DatabaseError::Status { source })?;
     let mut stanzas: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     for stanza in existing {
@@ -206,6 +214,7 @@ fn merged_status(existing: &[u8], records: &[Record<'_>]) -> Result<Vec<u8>, Dat
         text.push(b'\n');
         stanzas.insert((stanza.name.to_owned(), stanza.architecture.to_owned()), text);
     }
+    stanzas.retain(|package, _| !gone.contains(package));
     for Record { payload, state, .. } in records {
         let control = payload.control();
         let package = || control.name().to_owned();
@@ -219,6 +228,23 @@ fn merged_status(existing: &[u8], records: &[Record<'_>]) -> Result<Vec<u8>, Dat
     }
     // An empty line ends every stanza, the last one, too.
     Ok(stanzas.into_values().flat_map(|text| text.into_iter().chain([b'\n'])).collect())
+}
+
+/// The list of a package's names, which is another one once some of them went to others.
+#[must_use]
+pub fn list_of(record: &Record<'_>, options: &DatabaseOptions) -> (TreePath, Entry) {
+    let mut files = Files::new(options.mtime);
+    info::add_list(&mut files, record);
+    files.entries.pop_first().expect("it was added a line above")
+}
+
+/// Takes the files of a package that disappeared out of the database.
+pub fn forget(tree: &mut Tree, payload: &Payload) {
+    let name = payload.control().info_name();
+    let packed = payload.control_files().keys().map(|file| &**file);
+    for file in packed.chain(["list", "md5sums"]) {
+        tree.remove(&admin_path(&format!("info/{name}.{file}")));
+    }
 }
 
 /// Puts what [`database`] or [`add_unpacked`] returned; directories that are there keep their attributes.
