@@ -116,10 +116,11 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired, names: Option<Names
             Resolver::Apt => select::Resolver::Apt,
             Resolver::Debootstrap => {
                 let script = if acquired.plan.distribution.name == "ubuntu" { Script::Ubuntu } else { Script::Debian };
-                let resolve = !request.no_dependencies;
                 select::Resolver::Debootstrap(Rules {
                     https,
-                    resolve,
+                    printing: request.printing,
+                    split_usr: request.merged_usr == Some(false),
+                    resolve: !request.no_dependencies,
                     ..Rules::new(script, &acquired.plan.suite.codename)
                 })
             }

@@ -38,6 +38,8 @@ pub struct Request {
     pub extra_suites: Vec<String>,
     /// With debootstrap's rules: takes what the variant and `include` name, and nothing that they depend on.
     pub no_dependencies: bool,
+    /// The names are only printed: with debootstrap's rules the list of newer Ubuntus then has `usrmerge`.
+    pub printing: bool,
     /// Archives to ask, tried in their order.
     pub mirrors: Vec<Mirror>,
     /// More package sources: lines of `sources.list`, or stanzas of a `.sources` file.
@@ -85,6 +87,7 @@ impl Request {
             pockets: None,
             extra_suites: Vec::new(),
             no_dependencies: false,
+            printing: false,
             mirrors: Vec::new(),
             extra_sources: Vec::new(),
             keyrings: Vec::new(),

@@ -25,7 +25,7 @@ pub(crate) use arguments::{Args, yes_or_no};
 use show::Shown;
 pub(crate) use sink::Sink;
 use stages::Stage;
-pub(crate) use stages::{AtHand, Part, Site, prepare_root};
+pub(crate) use stages::{AtHand, Part, Place, Site, prepare_root};
 
 use crate::context::{Context, Tls};
 use crate::failure::{Failure, Kind};
@@ -154,8 +154,10 @@ impl Job {
             Goal::Write(sink) => self.request.variant != Variant::Extract || sink.owns(),
         };
         let privilege = if needs_root { Some(become_root(&Sources::default())?) } else { None };
-        if let Goal::Write(sink) = goal {
-            sink.check(context)?;
+        match goal {
+            Goal::Write(sink) => sink.check(context)?,
+            Goal::Tarball(path) => stages::check_tarball(path)?,
+            _ => {}
         }
         let store = context.store()?;
         let lease = store.lease()?;
@@ -174,6 +176,11 @@ impl Job {
             Some((kit, request)) => (Some(kit), request),
             None => (None, &self.request),
         };
+        if let Goal::Site(Site { part: Part::First | Part::Second | Part::Both, .. }) = goal
+            && request.variant == Variant::Fakechroot
+        {
+            return Err(stages::no_fakechroot());
+        }
         let resolved = match (&self.lock, kit) {
             (Some(lock), _) => resolve_locked(lock, request, &acquiring, &shown)?,
             (None, Some(kit)) => kit.resolve(request, &acquiring, &shown)?,
@@ -227,6 +234,7 @@ impl Job {
         };
         let workshop = Workshop::open(&resolved, request, &acquiring, &settings)?;
         if matches!(goal, Goal::Download) {
+            shown.finish();
             return Ok(0);
         }
         let explained = |failure: Failure| explain(failure, privilege.as_ref(), &resolved);

@@ -17,7 +17,7 @@ use bedplate_bootstrap::{Event, Observer, Resolved, Step};
 use bedplate_fetch::ClientFiles;
 use bedplate_run::RootKind;
 
-use super::bootstrap::{AtHand, Display, Goal, Job, Part, Site, prepare_root};
+use super::bootstrap::{AtHand, Display, Goal, Job, Part, Place, Site, prepare_root};
 use crate::context::{Context, Tls};
 use crate::failure::{Failure, Kind};
 
@@ -52,9 +52,9 @@ pub(crate) struct Args {
     /// Take packages from these components
     #[arg(long, value_name = "A,B,C", value_parser = Words::parse)]
     components: Option<Words>,
-    /// Begin with this set of packages: minbase, buildd, fakechroot, -
-    #[arg(long, value_name = "X", default_value = "-", allow_hyphen_values = true)]
-    variant: String,
+    /// Begin with this set of packages: minbase, buildd, - [default: -]; fakechroot to print or fetch it
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    variant: Option<String>,
     /// Take what is named, and nothing that it depends on
     #[arg(long)]
     no_resolve_deps: bool,
@@ -92,7 +92,12 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "second_stage")]
     foreign: bool,
     /// Do the rest
-    #[arg(long)]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "include", "exclude", "extra_suites", "components", "no_resolve_deps", "merged_usr", "no_merged_usr",
+        ]
+    )]
     second_stage: bool,
     /// The directory of the first stage [default: /]
     #[arg(long, value_name = "DIR")]
@@ -163,18 +168,22 @@ impl Words {
 }
 
 impl Args {
+    fn variant(&self) -> Result<Option<Variant>, Failure> {
+        match self.variant.as_deref() {
+            None => Ok(None),
+            Some(known @ ("minbase" | "buildd" | "fakechroot" | "-")) => Ok(Some(known.parse::<Variant>()?)),
+            Some(other) => Err(Failure::new(Kind::User, format!("unsupported variant {other:?}"))
+                .hint("debootstrap's variants are minbase, buildd, fakechroot and -")),
+        }
+    }
+
     fn request(&self) -> Result<Request, Failure> {
         let mut request = Request::new(self.suite.clone().unwrap_or_default());
         request.architecture.clone_from(&self.arch);
-        request.variant = match self.variant.as_str() {
-            known @ ("minbase" | "buildd" | "fakechroot" | "-") => known.parse::<Variant>()?,
-            other => {
-                return Err(Failure::new(Kind::User, format!("unsupported variant {other:?}"))
-                    .hint("debootstrap's variants are minbase, buildd, fakechroot and -"));
-            }
-        };
+        request.variant = self.variant()?.unwrap_or(Variant::Important);
         request.resolver = Resolver::Debootstrap;
         request.no_dependencies = self.no_resolve_deps;
+        request.printing = self.print_debs;
         request.pockets = Some(vec![Pocket::Release]);
         request.extra_suites = Words::list(self.extra_suites.as_ref());
         request.style = Style::Debootstrap;
@@ -222,6 +231,12 @@ impl Args {
                 "it goes with --second-stage; the directory of other stages stands after the suite",
             );
         }
+        if self.keep_debootstrap_dir && (self.print_debs || self.make_tarball.is_some()) {
+            return refused(
+                "--keep-debootstrap-dir has nothing to keep: no directory is made for a list or a tarball".into(),
+                "leave it out; --download-only puts indexes, packages and notes into the directory",
+            );
+        }
         match &self.cache_dir {
             Some(path) if !path.is_absolute() => {
                 refused(format!("--cache-dir {path:?} is no absolute path"), "name it from the root")
@@ -266,14 +281,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let goal = args.goal();
     let quiet = matches!(goal, Goal::List);
     let at_hand = match &goal {
-        Goal::Site(Site { part: Part::Second, directory, .. }) => Some(AtHand::Directory(directory.clone())),
-        _ => args.unpack_tarball.clone().map(AtHand::Tarball),
+        Goal::Site(Site { part: Part::Second, directory, .. }) => Some(Place::Directory(directory.clone())),
+        _ => args.unpack_tarball.clone().map(Place::Tarball),
     };
     // The root itself: this program was left in it, and nothing of its store shall stay.
     let own = match &at_hand {
-        Some(AtHand::Directory(directory)) if directory == Path::new("/") => Some(prepare_root(context)?),
+        Some(Place::Directory(directory)) if directory == Path::new("/") => Some(prepare_root(context)?),
         _ => None,
     };
+    let variant = args.variant()?;
+    let at_hand = at_hand.map(|place| AtHand { place, variant });
     let context = own.as_ref().unwrap_or(context);
     let job = Job {
         request: args.request()?,

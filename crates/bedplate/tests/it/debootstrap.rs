@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// What both sides may differ in.
 const DIFFERENCES: &str = include_str!("../debootstrap-differences.txt");
 
+/// What else they may differ in with packages of priority important.
+const IMPORTANT_DIFFERENCES: &str = include_str!("../debootstrap-important-differences.txt");
+
 /// Seconds of a day.
 const DAY: u64 = 86400;
 
@@ -52,6 +55,14 @@ impl Archive {
         sandbox.bedplate(all).clock(self.era.date() + DAY)
     }
 
+    /// `bootstrap` of this archive: `words` after the suite.
+    fn bootstrap(&self, sandbox: &Sandbox, words: &[&str]) -> Invocation {
+        let keyring = sandbox.write("keyring.gpg", &self.keyring).display().to_string();
+        let archive = ["--mirror", &self.mirror, "--keyring", &keyring];
+        let words = [&["bootstrap", self.era.codename()][..], words, &archive].concat();
+        sandbox.bedplate(words).clock(self.era.date() + DAY)
+    }
+
     /// The same for the other program.
     fn oracle(&self, sandbox: &Sandbox, words: &[&str], target: &Path) {
         let keyring = format!("--keyring={}", sandbox.write("keyring.gpg", &self.keyring).display());
@@ -88,23 +99,26 @@ fn same(sandbox: &Sandbox, one: &Path, other: &Path) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-fn beside_debootstrap(test: &str, suite: &str) {
+fn beside_debootstrap(test: &str, suite: &str, variant: &str) {
     needs!(test, privilege::is_root(), "debootstrap wants root");
     needs!(test, oracle::find("debootstrap").is_some(), "debootstrap is not installed");
     let mirror = mirror();
     needs!(test, mirror.is_some(), "this machine's packages are not Debian 12's");
     let mirror = mirror.unwrap();
     let sandbox = sandbox();
-    run(&sandbox.work(), &["debootstrap", "--variant=minbase", suite, "theirs", &mirror]);
+    let words =
+        |target| ["debootstrap".to_owned(), format!("--variant={variant}"), suite.into(), target, mirror.clone()];
+    let theirs = words("theirs".to_owned());
+    run(&sandbox.work(), &theirs.each_ref().map(String::as_str));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string();
-    let words = ["debootstrap", "--variant=minbase", suite, "ours", &mirror];
-    sandbox.bedplate(words).env("SOURCE_DATE_EPOCH", now).ok();
+    sandbox.bedplate(words("ours".to_owned())).env("SOURCE_DATE_EPOCH", now).ok();
     let (ours, theirs) = (packed(&sandbox, &sandbox.path("ours")), packed(&sandbox, &sandbox.path("theirs")));
     let unstated: Vec<String> = (compare(&ours, &theirs, false).into_iter())
         .filter(|(who, path, _)| !is_stated(DIFFERENCES, who, path))
+        .filter(|(who, path, _)| variant == "minbase" || !is_stated(IMPORTANT_DIFFERENCES, who, path))
         .map(|(who, path, what)| format!("{who} | {path} | {what}"))
         .collect();
-    assert!(unstated.is_empty(), "{suite}:\n{}", unstated.join("\n"));
+    assert!(unstated.is_empty(), "{suite} {variant}:\n{}", unstated.join("\n"));
     let files: Vec<&str> =
         ["etc/hostname", "etc/resolv.conf"].into_iter().filter(|name| Path::new("/").join(name).exists()).collect();
     for name in files {
@@ -115,12 +129,19 @@ fn beside_debootstrap(test: &str, suite: &str) {
 
 #[test]
 fn bookworm_is_debootstraps() {
-    beside_debootstrap("it::debootstrap::bookworm_is_debootstraps", "bookworm");
+    beside_debootstrap("it::debootstrap::bookworm_is_debootstraps", "bookworm", "minbase");
 }
 
 #[test]
 fn trixie_is_debootstraps() {
-    beside_debootstrap("it::debootstrap::trixie_is_debootstraps", "trixie");
+    beside_debootstrap("it::debootstrap::trixie_is_debootstraps", "trixie", "minbase");
+}
+
+/// The variant without a name: packages of priority important, in two sets. Their `dpkg` unpacks the second one with
+/// what the first one configured.
+#[test]
+fn bookworm_with_important_packages_is_debootstraps() {
+    beside_debootstrap("it::debootstrap::bookworm_with_important_packages_is_debootstraps", "bookworm", "-");
 }
 
 #[test]
@@ -272,6 +293,9 @@ fn tarballs_are_judged_as_archives_are() {
     };
     assert_eq!(unpack("good.tar", &[]).status, Some(0));
     refused("good.tar", &["--arch=amd64"], "asked for architecture amd64, and this is of arm64");
+    let of_buildd = ["--variant=buildd", "--foreign", "--unpack-tarball=good.tar"];
+    let outcome = archive.command(&sandbox, &of_buildd, &sandbox.path("buildd")).folder(sandbox.work()).fails();
+    outcome.says("asked for variant buildd, and this is of minbase");
     let good = std::fs::read(sandbox.path("good.tar")).unwrap();
     let change = |name: &str, from: &[u8], to: &[u8]| {
         assert_eq!(from.len(), to.len());
@@ -414,7 +438,7 @@ fn extra_suites_are_asked_too() {
 #[test]
 fn what_is_not_done_is_refused_by_name() {
     let sandbox = sandbox();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["trixie", "x", "http://m.example", "sid"], "no script is run"),
         (&["--debian-installer", "trixie", "x"], "--debian-installer"),
         (&["--inrelease-path=x", "trixie", "x"], "--inrelease-path"),
@@ -427,6 +451,11 @@ fn what_is_not_done_is_refused_by_name() {
         (&["--second-stage-target=x", "trixie", "x"], "it goes with --second-stage"),
         (&["--unpack-tarball=nothing.tgz", "trixie", "x"], "No such file"),
         (&["--extractor=rpm", "trixie", "x"], "possible values: dpkg-deb, ar"),
+        (&["--variant=fakechroot", "trixie", "x"], "--variant=- --include=binutils"),
+        (&["--variant=fakechroot", "--foreign", "trixie", "x"], "linked statically"),
+        (&["--print-debs", "--keep-debootstrap-dir", "trixie", "x"], "--download-only"),
+        (&["--second-stage", "--include=vim"], "cannot be used with"),
+        (&["trixie", "x", "ssh://m.example/debian"], "ssh"),
     ];
     for (words, message) in cases {
         let words = ["debootstrap"].iter().chain(words);
@@ -435,6 +464,94 @@ fn what_is_not_done_is_refused_by_name() {
     assert!(!sandbox.path("x").exists());
     let version = sandbox.bedplate(["debootstrap", "--version"]).ok().text();
     assert!(version.starts_with("debootstrap (bedplate "), "{version}");
+}
+
+/// Stages and tarballs by the flags of `bootstrap`: the same directory, and images besides.
+#[test]
+fn bootstrap_knows_the_ways_of_debootstrap() {
+    let test = "it::debootstrap::bootstrap_knows_the_ways_of_debootstrap";
+    let Some(archive) = Archive::minbase(test, Era::Trixie) else { return };
+    let sandbox = sandbox();
+    let (one, two) = (sandbox.path("one"), sandbox.path("two"));
+    archive.command(&sandbox, &["--variant=minbase"], &one).ok();
+    let foreign = ["--foreign", "-o", "two/", "--image-mirror", &archive.mirror];
+    archive.bootstrap(&sandbox, &foreign).ok();
+    assert!(two.join("debootstrap/required").exists());
+    // Who begins with the first stage again finds it there.
+    archive.bootstrap(&sandbox, &foreign).fails().says("which packages bring").says("--second-stage");
+    let second = || sandbox.bedplate(["bootstrap", "--second-stage", "-o", "two/"]).clock(archive.era.date() + DAY);
+    second().ok();
+    same(&sandbox, &one, &two);
+    second().fails().says("this is no tarball or first stage").says("--foreign");
+
+    let names =
+        archive.bootstrap(&sandbox, &["--print-debs", "--resolver", "debootstrap", "--pockets", "release"]).ok().text();
+    archive.bootstrap(&sandbox, &["--make-tarball", "kit.tar"]).ok();
+    let asked = archive.http.requests();
+    let kit = |words: &[&str]| {
+        let keyring = sandbox.path("keyring.gpg").display().to_string();
+        let words = [&["bootstrap", "--unpack-tarball", "kit.tar", "--keyring", &keyring][..], words].concat();
+        // In another store, which has seen no archive.
+        let other = crate::kit::sandbox();
+        let invocation = other.bedplate(words).folder(sandbox.work()).clock(archive.era.date() + DAY);
+        (invocation, other)
+    };
+    let listed = kit(&["--print-debs"]).0.ok().text();
+    let sorted = |text: &str| text.split_whitespace().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(sorted(&listed), sorted(&names));
+    let (make, store) = kit(&["-t", "made", "--style", "plain"]);
+    let id = make.ok().text();
+    assert_eq!(archive.http.requests(), asked, "all was at hand");
+    fsck(&store);
+    // The same packages by the same rules, straight from the archive.
+    let straight = ["--resolver", "debootstrap", "--pockets", "release", "--style", "plain", "-t", "made"];
+    assert_eq!(archive.bootstrap(&sandbox, &straight).ok().text(), id);
+    // What was only downloaded is there without a network.
+    let third = crate::kit::sandbox();
+    archive.bootstrap(&third, &["--download-only"]).ok();
+    let asked = archive.http.requests();
+    archive.bootstrap(&third, &["--offline", "-o", "root.tar"]).ok();
+    assert_eq!(archive.http.requests(), asked);
+}
+
+#[test]
+fn a_wrong_use_of_stages_and_tarballs_is_named() {
+    let sandbox = sandbox();
+    sandbox.write("text.tgz", "no tarball\n");
+    std::fs::create_dir(sandbox.path("empty")).unwrap();
+    let of_another = oracle::expect(
+        oracle::command("tar")
+            .args(["-C", "/", "-cf"])
+            .args([sandbox.path("another.tar").to_str().unwrap(), "etc/hostname"]),
+    );
+    assert_eq!(of_another, "");
+    let cases: [(&[&str], &[&str]); 15] = [
+        (&["trixie", "--foreign"], &["--output"]),
+        (&["trixie", "--foreign", "-o", "x.tar"], &["stages are done in a directory", "-o DIR/"]),
+        (&["trixie", "--foreign", "-o", "x/", "--variant", "fakechroot"], &["linked statically", "/etc/subuid"]),
+        (&["trixie", "--foreign", "-o", "x/", "--resolver", "apt"], &["makes no stages"]),
+        (&["trixie", "--foreign", "-o", "x/", "--recommends"], &["cannot be used with"]),
+        (&["--second-stage"], &["--output"]),
+        (&["--second-stage", "-o", "x/"], &["cannot do the second stage in \"x/\"", "--foreign"]),
+        (&["--second-stage", "-o", "empty/"], &["this is no tarball or first stage", "--foreign"]),
+        (&["--second-stage", "-o", "empty/", "--include", "vim"], &["cannot be used with"]),
+        (&["--unpack-tarball", "none.tgz", "-t", "x"], &["cannot use the tarball \"none.tgz\"", "--make-tarball"]),
+        (&["--unpack-tarball", "text.tgz", "-t", "x"], &["cannot use the tarball", "--make-tarball"]),
+        (&["--unpack-tarball", "another.tar", "-t", "x"], &["this is no tarball or first stage", "--make-tarball"]),
+        (&["trixie", "--make-tarball", "x.tgz", "--style", "docker"], &["cannot be used with"]),
+        (&["trixie", "--make-tarball", "nowhere/x.tgz"], &["cannot write the tarball"]),
+        (&["trixie", "--download-only", "--lock", "x.lock"], &["cannot be used with"]),
+    ];
+    for (words, messages) in cases {
+        let words = ["bootstrap"].iter().chain(words);
+        let outcome = sandbox.bedplate(words).fails();
+        for message in messages {
+            outcome.says(message);
+        }
+    }
+    for left in ["x", "x.tar", "x.tgz", "x.lock"] {
+        assert!(!sandbox.path(left).exists(), "{left}");
+    }
 }
 
 /// What people do with the directory.

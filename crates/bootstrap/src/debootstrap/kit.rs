@@ -14,13 +14,13 @@ use bedplate_sys::rooted::Root;
 use bedplate_tree::{Tree, TreePath};
 use thiserror::Error;
 
-use super::notes::MAX_NOTE;
+use super::notes::{MAX_NOTE, variant_name};
 use super::{ARCHIVES, FOLDER, LISTS, Notes, NotesError, StageError, lists};
 use crate::acquire::{self, AcquireError, Context, MAX_INDEX};
 use crate::choose::{Choice as Chosen, choose};
 use crate::event::{Acquiring, Observer};
 use crate::finish::own_path;
-use crate::request::{Request, VariantError};
+use crate::request::{Request, Variant, VariantError};
 use crate::workflow::{BootstrapError, Resolved, tell};
 
 /// Bytes read or written at once.
@@ -157,11 +157,12 @@ impl<'a> Kit<'a> {
         Ok(Self { tree, contents, notes })
     }
 
-    /// A request for what lies at hand: what `asked` leaves open is as it is noted.
+    /// A request for what lies at hand: what `asked` leaves open is as it is noted; `variant` is one that
+    /// somebody asked for by name.
     ///
     /// # Errors
     /// [`KitError`] where something else is asked for.
-    pub fn request(&self, asked: &Request) -> Result<Request, KitError> {
+    pub fn request(&self, asked: &Request, variant: Option<Variant>) -> Result<Request, KitError> {
         let notes = &self.notes;
         let other =
             |what, wanted: &str, found: &str| KitError::Other { what, wanted: wanted.into(), found: found.into() };
@@ -178,6 +179,10 @@ impl<'a> Kit<'a> {
             _ => request.architecture = Some(notes.architecture.clone()),
         }
         request.variant = notes.variant.as_deref().unwrap_or("-").parse()?;
+        if let Some(wanted) = variant.filter(|wanted| *wanted != request.variant) {
+            let name = |variant| variant_name(variant).unwrap_or("-");
+            return Err(other("variant", name(wanted), name(request.variant)));
+        }
         request.extra_suites.clone_from(&notes.extra_suites);
         if request.components.is_empty() {
             request.components = self.components();

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use thiserror::Error;
 
+use crate::request::Variant;
+
 /// The longest note, in bytes: `deburis` of a thousand packages has 100 kB.
 pub(super) const MAX_NOTE: u64 = 8 << 20;
 
@@ -37,6 +39,15 @@ pub enum NotesError {
         /// The line, capped.
         line: String,
     },
+}
+
+/// What debootstrap calls a variant; `None` for the one without a name.
+pub(super) fn variant_name(variant: Variant) -> Option<&'static str> {
+    match variant {
+        Variant::Important => None,
+        Variant::Required => Some("minbase"),
+        other => Some(other.as_str()),
+    }
 }
 
 /// What debootstrap notes.

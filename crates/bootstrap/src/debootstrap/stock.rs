@@ -7,11 +7,12 @@ use bedplate_image::ContentSources;
 use bedplate_sys::rooted::{Handle, Root};
 use bedplate_tree::{Content, Entry, Metadata, Source, Timestamp, Tree, TreePath};
 
+use super::notes::variant_name;
 use super::{ARCHIVES, FOLDER, LISTS, Notes, StageError, deb_name, lists};
 use crate::acquire::{self, Acquired, Context, Fetched};
 use crate::event::{Acquiring, Observer};
 use crate::finish::own_path;
-use crate::request::{Request, Variant};
+use crate::request::Request;
 use crate::workflow::{BootstrapError, Resolved};
 
 /// The directories of lists and packages.
@@ -23,7 +24,7 @@ pub struct Stock<'a> {
     resolved: &'a Resolved,
     acquired: &'a Acquired,
     fetched: Fetched,
-    variant: Option<String>,
+    variant: Option<&'static str>,
 }
 
 impl<'a> Stock<'a> {
@@ -42,12 +43,7 @@ impl<'a> Stock<'a> {
         let context = Context { observer: &acquiring, ..*context };
         let wanted: Vec<_> = resolved.packages.iter().map(|chosen| chosen.wanted.clone()).collect();
         let fetched = acquire::fetch(&wanted, request.downloads, &context)?;
-        let variant = match request.variant {
-            Variant::Important => None,
-            Variant::Required => Some("minbase".to_owned()),
-            other => Some(other.to_string()),
-        };
-        Ok(Self { resolved, acquired, fetched, variant })
+        Ok(Self { resolved, acquired, fetched, variant: variant_name(request.variant) })
     }
 
     /// Each package with its file in the cache, and what apt calls that file.
@@ -70,7 +66,7 @@ impl<'a> Stock<'a> {
             suite: plan.sources.first().map_or_else(|| plan.suite.codename.clone(), |source| source.suite.clone()),
             extra_suites: plan.sources.iter().skip(1).map(|source| source.suite.clone()).collect(),
             architecture: plan.architecture.clone(),
-            variant: self.variant.clone(),
+            variant: self.variant.map(str::to_owned),
             mirror: None,
             required: names.required.clone(),
             base: names.base.clone(),

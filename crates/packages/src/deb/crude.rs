@@ -132,7 +132,8 @@ pub fn names(universe: &Universe<'_>, request: &Request, rules: &Rules) -> Resul
         }
         Script::Ubuntu => {
             let split = rules.split_usr || codename == "hirsute" && request.variant == Variant::Buildd;
-            if rules.printing && !split && !until(list, codename, "groovy") {
+            // debootstrap names it where no index has it, too: that list could not be fetched.
+            if rules.printing && !split && !until(list, codename, "groovy") && book.taken("usrmerge").is_some() {
                 base.insert("usrmerge");
             }
         }

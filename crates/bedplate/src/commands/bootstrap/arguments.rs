@@ -9,7 +9,7 @@ use bedplate_bootstrap::native::Scripts;
 use bedplate_bootstrap::recipe::Recipe;
 use bedplate_bootstrap::request::{Mirror, PathRule, Request, Resolver, Step, Variant};
 
-use super::AtHand;
+use super::{AtHand, Place};
 use crate::commands::way::Way;
 use crate::failure::{Failure, Kind};
 
@@ -151,13 +151,20 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) no_cache: bool,
     /// Only print the names of the packages
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["download_only", "make_tarball", "foreign", "second_stage", "lock"])]
     pub(super) print_debs: bool,
-    /// Only fetch and decode the packages
-    #[arg(long)]
+    /// Only fetch and decode the packages, into the store's cache
+    #[arg(long, conflicts_with_all = ["make_tarball", "foreign", "second_stage", "lock", "output", "tag"])]
     pub(super) download_only: bool,
     /// Only fetch indexes and packages, and write them as a tarball of debootstrap's
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["foreign", "second_stage", "unpack_tarball", "output", "tag"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "foreign", "second_stage", "unpack_tarball", "output", "tag", "recommends", "source", "style", "slim",
+            "path_exclude", "path_include", "copy_in", "run", "recipe", "lock", "locked",
+        ]
+    )]
     pub(super) make_tarball: Option<PathBuf>,
     /// Take indexes and packages from such a tarball: those that are in it, and nothing else
     #[arg(
@@ -170,14 +177,21 @@ pub(crate) struct Args {
     #[arg(
         long,
         requires = "output",
-        conflicts_with_all = ["second_stage", "style", "slim", "copy_in", "run", "recipe", "lock", "locked", "tag"]
+        conflicts_with_all = [
+            "second_stage", "recommends", "source", "style", "slim", "path_exclude", "path_include", "copy_in", "run",
+            "recipe", "lock", "locked", "tag", "dockerfile",
+        ]
     )]
     pub(super) foreign: bool,
     /// With -o DIR/: do the rest in a directory that has the first stage
     #[arg(
         long,
         requires = "output",
-        conflicts_with_all = ["style", "slim", "copy_in", "run", "recipe", "lock", "locked", "tag", "variant", "include", "exclude"]
+        conflicts_with_all = [
+            "variant", "include", "exclude", "recommends", "components", "pockets", "mirror", "image_mirror", "source",
+            "keyring", "style", "slim", "path_exclude", "path_include", "merged_usr", "no_merged_usr", "copy_in", "run",
+            "recipe", "lock", "locked", "tag", "dockerfile",
+        ]
     )]
     pub(super) second_stage: bool,
     /// Downloads at once from one host [default: 4]
@@ -286,11 +300,12 @@ impl Args {
 
     /// What is at hand in place of an archive.
     pub(super) fn at_hand(&self) -> Result<Option<AtHand>, Failure> {
-        match (&self.unpack_tarball, &self.output) {
-            (Some(tarball), _) => Ok(Some(AtHand::Tarball(tarball.clone()))),
-            (None, Some(output)) if self.second_stage => Ok(Some(AtHand::Directory(super::directory(output)?))),
-            _ => Ok(None),
-        }
+        let place = match (&self.unpack_tarball, &self.output) {
+            (Some(tarball), _) => Place::Tarball(tarball.clone()),
+            (None, Some(output)) if self.second_stage => Place::Directory(super::directory(output)?),
+            _ => return Ok(None),
+        };
+        Ok(Some(AtHand { place, variant: None }))
     }
 
     /// What is asked for.
@@ -325,6 +340,7 @@ impl Args {
         request.include.clone_from(&self.include);
         request.exclude.clone_from(&self.exclude);
         request.recommends = self.recommends;
+        request.printing = self.print_debs;
         request.components.clone_from(&self.components);
         if !self.pockets.is_empty() {
             request.pockets =

@@ -8,10 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use bedplate_archive::codec::EncodeOptions;
 use bedplate_archive::{Compression, Encoder};
 use bedplate_bootstrap::acquire::{Context as AcquireContext, machine};
-use bedplate_bootstrap::debootstrap::{FOLDER, HostFiles, Kit, Stock, adopt_packages, log, log_path, scan_directory};
+use bedplate_bootstrap::debootstrap::{
+    FOLDER, HostFiles, Kit, StageError, Stock, adopt_packages, log, log_path, scan_directory,
+};
 use bedplate_bootstrap::finish::Style;
-use bedplate_bootstrap::request::Request;
-use bedplate_bootstrap::{Event, Observer, Resolved, Settings, Step, Workshop, write_archive};
+use bedplate_bootstrap::request::{Request, Variant};
+use bedplate_bootstrap::{BootstrapError, Event, Observer, Resolved, Settings, Step, Workshop, write_archive};
 use bedplate_image::{ContentSources, UnpackOptions, UnpackReport, unpack_tree, update_tree};
 use bedplate_store::Lease;
 use bedplate_sys::rooted::{Handle, Root};
@@ -19,12 +21,21 @@ use bedplate_tree::{Content, Entry, Metadata, Timestamp, Tree, TreePath};
 
 use super::Display;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output;
 
 /// What is at hand, so that nothing is fetched.
 #[derive(Debug)]
-pub(crate) enum AtHand {
+pub(crate) struct AtHand {
+    /// Where.
+    pub(crate) place: Place,
+    /// What somebody says it is of.
+    pub(crate) variant: Option<Variant>,
+}
+
+/// Where indexes and packages lie.
+#[derive(Debug)]
+pub(crate) enum Place {
     /// A tarball of debootstrap's.
     Tarball(PathBuf),
     /// A directory after the first stage.
@@ -34,14 +45,18 @@ pub(crate) enum AtHand {
 impl AtHand {
     /// Opens it, and completes a request by what is noted in it.
     pub(super) fn open<'a>(&self, asked: &Request, lease: &'a Lease) -> Result<(Kit<'a>, Request), Failure> {
-        match self {
-            Self::Tarball(path) => {
-                let told = |failure: Failure| failure.context(format!("cannot use the tarball {path:?}"));
+        match &self.place {
+            Place::Tarball(path) => {
+                let told = |failure: Failure| {
+                    failure
+                        .context(format!("cannot use the tarball {path:?}"))
+                        .hint("name one that --make-tarball wrote for what is asked for")
+                };
                 let kit = Kit::of_tarball(path, lease).map_err(|error| told(error.into()))?;
-                let request = kit.request(asked).map_err(|error| told(error.into()))?;
+                let request = kit.request(asked, self.variant).map_err(|error| told(error.into()))?;
                 Ok((kit, request))
             }
-            Self::Directory(path) => {
+            Place::Directory(path) => {
                 let told = |failure: Failure| {
                     failure
                         .context(format!("cannot do the second stage in {path:?}"))
@@ -49,7 +64,7 @@ impl AtHand {
                 };
                 let root = Root::from_handle(Handle::open(path).map_err(|error| told(error.into()))?);
                 let kit = Kit::of_directory(root).map_err(|error| told(error.into()))?;
-                let mut request = kit.request(asked).map_err(|error| told(error.into()))?;
+                let mut request = kit.request(asked, self.variant).map_err(|error| told(error.into()))?;
                 // Programs of that directory are about to run: nothing is won by doubting its indexes.
                 request.checks.no_signatures = true;
                 request.checks.valid_until = Some(false);
@@ -114,7 +129,7 @@ impl Stage<'_> {
             encoder.finish()?;
             Ok(())
         })
-        .map_err(|failure| failure.context(format!("cannot write the tarball {path:?}")))
+        .map_err(no_tarball(path))
     }
 
     /// Fetches into a directory, in apt's places.
@@ -138,7 +153,7 @@ impl Stage<'_> {
             Part::Second => ground.before.clone(),
             _ => workshop
                 .first_stage(resolved, request, settings, &ground.before, &host_files())
-                .map_err(|error| Failure::from(error).context(format!("cannot unpack into {:?}", site.directory)))?,
+                .map_err(|error| told(error, &site.directory))?,
         };
         let epoch = workshop.epoch(request, settings);
         let stock = self.stock()?;
@@ -274,6 +289,38 @@ impl Ground {
             }
         }
     }
+}
+
+/// Tells before all the work that a tarball cannot be written there.
+pub(super) fn check_tarball(path: &Path) -> Result<(), Failure> {
+    output::check(path).map_err(no_tarball(path))
+}
+
+fn no_tarball(path: &Path) -> impl FnOnce(Failure) -> Failure {
+    move |failure| failure.context(format!("cannot write the tarball {path:?}"))
+}
+
+/// Why the first stage was not done in a directory.
+fn told(error: BootstrapError, directory: &Path) -> Failure {
+    let is_occupied = matches!(error, BootstrapError::Stage(StageError::Occupied { .. }));
+    let failure = Failure::from(error).context(format!("cannot unpack into {directory:?}"));
+    match is_occupied {
+        true => failure.hint("name a new directory; where the first stage was done before, --second-stage goes on"),
+        false => failure,
+    }
+}
+
+/// Why no directory is made for fakechroot(1).
+pub(super) fn no_fakechroot() -> Failure {
+    Failure::new(
+        Kind::User,
+        "variant fakechroot replaces ldconfig and ldd for a library that programs are started under, and this program is \
+         not: it is linked statically",
+    )
+    .hint(
+        "nobody needs it here: --variant=- --include=binutils has the same packages, as root or as a user with a range in \
+         /etc/subuid and /etc/subgid",
+    )
 }
 
 /// What this machine lends to a root; what it does not have, it does not lend.
