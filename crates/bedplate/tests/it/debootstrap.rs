@@ -499,18 +499,19 @@ fn bootstrap_knows_the_ways_of_debootstrap() {
     let listed = kit(&["--print-debs"]).0.ok().text();
     let sorted = |text: &str| text.split_whitespace().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
     assert_eq!(sorted(&listed), sorted(&names));
-    let (make, store) = kit(&["-t", "made", "--style", "plain"]);
+    let image = ["--style", "plain", "--image-mirror", "http://m.example/debian", "-t", "made"];
+    let (make, store) = kit(&image);
     let id = make.ok().text();
     assert_eq!(archive.http.requests(), asked, "all was at hand");
     fsck(&store);
     // The same packages by the same rules, straight from the archive.
-    let straight = ["--resolver", "debootstrap", "--pockets", "release", "--style", "plain", "-t", "made"];
+    let straight = [&["--resolver", "debootstrap", "--pockets", "release"][..], &image].concat();
     assert_eq!(archive.bootstrap(&sandbox, &straight).ok().text(), id);
     // What was only downloaded is there without a network.
     let third = crate::kit::sandbox();
-    archive.bootstrap(&third, &["--download-only"]).ok();
+    archive.bootstrap(&third, &["--download-only", "--pockets", "release"]).ok();
     let asked = archive.http.requests();
-    archive.bootstrap(&third, &["--offline", "-o", "root.tar"]).ok();
+    archive.bootstrap(&third, &["--offline", "--pockets", "release", "-o", "root.tar"]).ok();
     assert_eq!(archive.http.requests(), asked);
 }
 
