@@ -16,7 +16,7 @@ use crate::steps::{StepError, digest_of};
 use crate::workflow::Resolved;
 
 /// The version of keys and of what a bootstrap does; raised when it makes another image of the same inputs.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// The largest manifest of an image of one layer, in bytes; ours have 600.
 const MAX_MANIFEST: u64 = 64 * 1024;
