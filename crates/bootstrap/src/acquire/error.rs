@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bedplate_fetch::{FetchError, UrlError};
+use bedplate_fetch::{FetchError, Phase, UrlError};
 use bedplate_packages::deb::release::ReleaseError;
 use bedplate_packages::deb::sources::SourcesError;
 use bedplate_store::StoreError;
@@ -406,7 +406,7 @@ pub(crate) const BAD_INDEX: &str =
 
 fn download_hint(error: &FetchError) -> Option<&'static str> {
     match error {
-        FetchError::Timeout { .. } => Some(
+        FetchError::Timeout { phase, .. } if *phase != Phase::Resolving => Some(
             "the server fell silent, and was not asked for anything else; try again later, or ask another mirror with --mirror",
         ),
         error if error.is_input_error() => {
