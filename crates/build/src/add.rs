@@ -13,6 +13,7 @@ use bedplate_tree::{Action, Content, Delta, Source, Timestamp, Tree, TreePath, w
 
 use crate::context::{Streams, delta_of};
 use crate::error::StepError;
+use crate::git::GitSource;
 
 /// The largest download of ADD, in bytes: more than any root filesystem, less than a disk.
 const MAX_DOWNLOAD: u64 = 64 << 30;
@@ -25,20 +26,16 @@ pub(crate) enum Kind {
     /// A file behind HTTP.
     Url,
     /// A git repository.
-    Git,
+    Git(GitSource),
 }
 
 /// Tells URLs from paths. Spec: Dockerfile reference, "ADD": http, https, git and ssh.
 pub(crate) fn kind_of(text: &str) -> Kind {
+    if let Some(source) = GitSource::parse(text) {
+        return Kind::Git(source);
+    }
     let lower = text.to_ascii_lowercase();
-    if lower.starts_with("git@") || lower.starts_with("git://") || lower.starts_with("ssh://") {
-        return Kind::Git;
-    }
-    if !lower.starts_with("http://") && !lower.starts_with("https://") {
-        return Kind::Path;
-    }
-    let path = lower.split(['#', '?']).next().unwrap_or_default();
-    if path.ends_with(".git") { Kind::Git } else { Kind::Url }
+    if lower.starts_with("http://") || lower.starts_with("https://") { Kind::Url } else { Kind::Path }
 }
 
 /// Parses `--checksum`.
@@ -168,6 +165,10 @@ pub(crate) fn expand_fault(word: &bedplate_dockerfile::Word, source: ExpandError
 mod tests {
     use super::*;
 
+    fn git(text: &str) -> Kind {
+        Kind::Git(GitSource::parse(text).unwrap())
+    }
+
     #[test]
     fn sources_are_told_apart_by_their_text() {
         let table = [
@@ -176,13 +177,13 @@ mod tests {
             ("http", Kind::Path),
             ("https://example.org/a.tar", Kind::Url),
             ("HTTP://example.org/", Kind::Url),
-            ("https://example.org/x.git", Kind::Git),
-            ("https://example.org/x.git#main:dir", Kind::Git),
-            ("https://example.org/x.git?ref=a", Kind::Git),
+            ("https://example.org/x.git", git("https://example.org/x.git")),
+            ("https://example.org/x.git#main:dir", git("https://example.org/x.git#main:dir")),
+            ("https://example.org/x.git?ref=a", git("https://example.org/x.git?ref=a")),
             ("https://example.org/x.github", Kind::Url),
-            ("git@example.org:a/b", Kind::Git),
-            ("git://example.org/a", Kind::Git),
-            ("ssh://git@example.org/a", Kind::Git),
+            ("git@example.org:a/b", git("git@example.org:a/b")),
+            ("git://example.org/a", git("git://example.org/a")),
+            ("ssh://git@example.org/a", git("ssh://git@example.org/a")),
         ];
         for (text, expected) in table {
             assert_eq!(kind_of(text), expected, "{text}");

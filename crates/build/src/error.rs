@@ -11,6 +11,7 @@ use bedplate_tree::{PathError, TreeError, TreePath};
 use thiserror::Error;
 
 use crate::context::ContextError;
+use crate::git::GitError;
 use crate::step_run::CommandFailure;
 
 /// A build failed.
@@ -242,11 +243,14 @@ pub enum StepError {
         /// The URL.
         url: String,
     },
-    /// A git source.
-    #[error("source {url:?}: git repositories are not supported as a source yet")]
+    /// A repository cannot be had.
+    #[error("cannot take the repository {url:?}")]
     Git {
-        /// The URL.
+        /// The URL, without a password.
         url: String,
+        /// Why.
+        #[source]
+        source: GitError,
     },
     /// A local archive is damaged, or there is no room for what it holds.
     #[error("cannot unpack archive {path:?}")]
@@ -335,6 +339,9 @@ impl BuildError {
             StepError::NotFound { ignored: true, .. } => Some("look into the ignore file".to_owned()),
             StepError::SecretMissing { id } => Some(format!("give it with --secret id={id},src=FILE")),
             StepError::AgentMissing { id } => Some(format!("give it with --ssh {id}")),
+            StepError::Git { source: GitError::Missing, .. } => {
+                Some("install git, or fetch the files first and name their directory".to_owned())
+            }
             StepError::NoRuntime => Some("only COPY, ADD and the like work without one".to_owned()),
             _ => None,
         }

@@ -8,10 +8,11 @@ use bedplate_store::Image;
 use bedplate_tree::{Content, Delta, Entry, Metadata, Tree, TreePath};
 
 use crate::cache::KeyBuilder;
-use crate::context::View;
+use crate::context::{BuildContext, View};
 use crate::copy::{Destination, Item, Rules, Times, copy, make_directories};
 use crate::error::StepError;
 use crate::executor::{At, Executor};
+use crate::git::{GitError, GitSource};
 use crate::mode::ModeChange;
 use crate::request::Remark;
 use crate::select::{Found, Reach, SourcePattern};
@@ -26,6 +27,8 @@ enum Wanted {
     Url(String, bool),
     /// The same with the digest that it must have.
     Pinned(String, bool, Digest),
+    /// A repository, and whether its `.git` comes along.
+    Git(GitSource, bool),
 }
 
 impl Wanted {
@@ -59,6 +62,8 @@ struct Flags {
 enum Part {
     /// Something found in a tree, by the number of the tree.
     Found { tree: usize, found: Found, archive: bool },
+    /// A commit of a repository, to be fetched.
+    Git { source: GitSource, commit: String, keep: bool },
     /// A file made of bytes at hand or downloaded: alone in a tree of its own.
     File { tree: usize, name: Vec<u8>, archive: Option<Content> },
 }
@@ -153,7 +158,6 @@ impl Executor<'_, '_, '_> {
             None => None,
             Some(word) => Some(self.word(word, at.escape, &state.clone_scope())?).filter(|text| !text.is_empty()),
         };
-        let digest = checksum.as_deref().map(add::checksum).transpose()?;
         let mut words = Vec::new();
         let mut sources = Vec::new();
         for source in &add.sources {
@@ -164,7 +168,7 @@ impl Executor<'_, '_, '_> {
                     sources.push(match add::kind_of(&text) {
                         add::Kind::Path => Wanted::Path(SourcePattern::new(&text, false)),
                         add::Kind::Url => Wanted::Url(text, add.unpack.unwrap_or(false)),
-                        add::Kind::Git => return Err(StepError::Git { url: text }),
+                        add::Kind::Git(source) => Wanted::Git(source, add.keep_git_dir),
                     });
                 }
                 Source::Heredoc(heredoc) => {
@@ -173,18 +177,20 @@ impl Executor<'_, '_, '_> {
                 }
             }
         }
-        if digest.is_some() && !matches!(sources.as_slice(), [Wanted::Url(..)]) {
-            return Err(StepError::ChecksumSource);
-        }
-        if let Some(digest) = digest
-            && let [Wanted::Url(url, unpack)] = sources.as_slice()
-        {
-            sources = vec![Wanted::Pinned(url.clone(), *unpack, digest)];
+        if let Some(text) = &checksum {
+            match sources.as_mut_slice() {
+                [Wanted::Git(source, _)] => source.expected = Some(text.clone()),
+                [Wanted::Url(url, unpack)] => {
+                    sources = vec![Wanted::Pinned(url.clone(), *unpack, add::checksum(text)?)];
+                }
+                _ => return Err(StepError::ChecksumSource),
+            }
         }
         let shown_flags = [
             ("chown", flags.chown.as_deref()),
             ("chmod", flags.chmod.as_deref()),
             ("checksum", checksum.as_deref()),
+            ("keep-git-dir", add.keep_git_dir.then_some("true")),
             ("link", add.link.then_some("true")),
         ];
         let text = history::of_files("ADD", &shown_flags, &words, &shown);
@@ -319,6 +325,15 @@ impl Executor<'_, '_, '_> {
                     trees.push(alone(download.content, 0o600)?);
                     parts.push(Part::File { tree: trees.len() - 1, name, archive });
                 }
+                Wanted::Git(source, keep) => {
+                    let commit = source.commit().map_err(|error| git_failed(source, error))?;
+                    key.text("git").text(&commit).text(&source.directory).number((*keep).into());
+                    if *keep {
+                        // It is written down there.
+                        key.text(&source.shown());
+                    }
+                    parts.push(Part::Git { source: source.clone(), commit, keep: *keep });
+                }
                 Wanted::Pinned(url, unpack, digest) => {
                     // With a checksum the bytes are known before they are here: a hit needs no download.
                     key.text("url").digest(digest).number((*unpack).into());
@@ -349,8 +364,25 @@ impl Executor<'_, '_, '_> {
                 trees.push(alone(download.content, 0o600)?);
                 parts.push(Part::File { tree: trees.len() - 1, name, archive });
             }
+            for part in &mut parts {
+                if let Part::Git { source, commit, keep } = part {
+                    trees.push(this.check_out(source, commit, *keep)?);
+                    let path = TreePath::parse(source.directory.as_bytes())
+                        .map_err(|error| StepError::Path { path: source.directory.clone(), source: error })?;
+                    let found = Found { asked: path.clone(), path, pivot: 0 };
+                    *part = Part::Found { tree: trees.len() - 1, found, archive: false };
+                }
+            }
             this.put(state, &trees, &parts, from_context, destination, flags, position)
         })
+    }
+
+    /// The files of a commit.
+    fn check_out(&mut self, source: &GitSource, commit: &str, keep: bool) -> Result<Tree, StepError> {
+        let folder = self.lease.scratch();
+        std::fs::create_dir(&folder).map_err(|error| StepError::Scratch { what: source.shown(), source: error })?;
+        source.check_out(commit, &folder, keep).map_err(|error| git_failed(source, error))?;
+        Ok(BuildContext::directory(&folder)?.view(None, &mut self.contents, &self.streams)?.tree)
     }
 
     /// The name of a URL's file in a directory; none is needed where the destination names it.
@@ -456,6 +488,8 @@ impl Executor<'_, '_, '_> {
                     let content = archive.then(|| tree.entry(&found.path).and_then(Entry::content).cloned()).flatten();
                     (Item { tree, path: found.path.clone(), name, below }, content)
                 }
+                // Fetched by now.
+                Part::Git { .. } => continue,
                 Part::File { tree, name, archive } => {
                     let path = TreePath::parse(ALONE).unwrap_or_default();
                     let content = archive.clone().filter(|content| add::is_archive(content, &self.contents));
@@ -481,6 +515,10 @@ impl Executor<'_, '_, '_> {
         }
         Ok(self.changes(&old, &new, position))
     }
+}
+
+fn git_failed(source: &GitSource, error: GitError) -> StepError {
+    StepError::Git { url: source.shown(), source: error }
 }
 
 /// A tree with nothing but one file.

@@ -22,6 +22,7 @@
 //! | `files` | COPY and ADD carried out |
 //! | `copy` | files put into a tree |
 //! | `add` | archives and downloads |
+//! | `git` | repositories, through the host's git |
 //! | `mode`, `owner` | `--chmod` and `--chown` |
 //! | `cache` | keys of steps |
 //! | `history` | the words of an instruction in an image's history |
@@ -43,6 +44,7 @@ mod copy;
 mod error;
 mod executor;
 mod files;
+mod git;
 mod hashes;
 mod history;
 mod mode;
@@ -59,6 +61,7 @@ mod step_run;
 pub use context::{BuildContext, ContextError, MAX_CONTEXT_FILE};
 pub use error::{BuildError, Step, StepError};
 pub use executor::{Built, build};
+pub use git::{GitError, GitSource};
 pub use mounts::{Agent, Secret};
 pub use request::{Event, Observer, Remark, Request};
 pub use runtime::{Runtime, RuntimeError};

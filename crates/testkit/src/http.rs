@@ -235,7 +235,8 @@ impl Shared {
         }
         let folders = self.folders.lock().map(|folders| folders.clone()).unwrap_or_default();
         let body = folders.iter().find_map(|(prefix, folder)| {
-            let name = path.strip_prefix(prefix.as_str())?;
+            // A query is nothing to a file.
+            let name = path.split('?').next()?.strip_prefix(prefix.as_str())?;
             let safe = !name.split('/').any(|part| part == "..");
             if safe { std::fs::read(folder.join(decoded(name))).ok() } else { None }
         });

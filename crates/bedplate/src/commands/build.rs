@@ -3,13 +3,14 @@
 mod given;
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, IsTerminal as _, Read, Write as _};
+use std::io::{self, BufReader, IsTerminal as _, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use bedplate_archive::{Compression, Decoder, Reader};
-use bedplate_build::{BuildContext, BuildError, Event, Runtime, build};
+use bedplate_build::{BuildContext, BuildError, Event, GitError, GitSource, Runtime, build};
 use bedplate_dockerfile::ignore::Ignore;
 use bedplate_dockerfile::{Dockerfile, ParseError, Position, excerpt};
+use bedplate_fetch::{Expected, Fetcher, Url};
 use bedplate_oci::{Platform, Reference};
 use bedplate_store::Lease;
 use bedplate_sys::userns::Sources;
@@ -26,6 +27,9 @@ const IGNORE: &str = ".dockerignore";
 
 /// The most bytes of a Dockerfile on standard input: what the parser takes, and one more so that it can say so.
 const MAX_DOCKERFILE: u64 = bedplate_dockerfile::MAX_DOCKERFILE_BYTES as u64 + 1;
+
+/// The largest archive of a URL that is a context, in bytes.
+const MAX_CONTEXT: u64 = 64 << 30;
 
 /// Arguments of `build`.
 #[derive(Debug, clap::Args)]
@@ -75,7 +79,7 @@ pub(crate) struct Args {
     /// Make the roots of steps in this way
     #[arg(long, value_name = "WAY", default_value = "auto", hide = true)]
     root_kind: Way,
-    /// A directory, or - for standard input
+    /// A directory, - for standard input, or the URL of a git repository or an archive
     #[arg(value_name = "CONTEXT")]
     context: String,
 }
@@ -95,9 +99,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let agents = args.ssh.iter().map(|text| given::agent(text)).collect::<Result<Vec<_>, _>>()?;
     let store = context.store()?;
     let lease = store.lease()?;
-    let input = read_input(&args, &lease)?;
-    let file = Dockerfile::parse(&input.dockerfile).map_err(|error| unparsed(error, &input.name, &input.dockerfile))?;
     let fetcher = context.fetcher()?;
+    let input = read_input(&args, &lease, &fetcher)?;
+    let file = Dockerfile::parse(&input.dockerfile).map_err(|error| unparsed(error, &input.name, &input.dockerfile))?;
     let request = bedplate_build::Request {
         dockerfile: &file,
         target: args.target.as_deref(),
@@ -172,7 +176,7 @@ struct Input {
     context: BuildContext,
 }
 
-fn read_input(args: &Args, lease: &Lease) -> Result<Input, Failure> {
+fn read_input(args: &Args, lease: &Lease, fetcher: &Fetcher) -> Result<Input, Failure> {
     let from_stdin = args.file.as_deref() == Some(Path::new("-"));
     if args.context == "-" {
         if from_stdin {
@@ -183,13 +187,16 @@ fn read_input(args: &Args, lease: &Lease) -> Result<Input, Failure> {
         }
         return stdin_input(args, lease);
     }
+    if !from_stdin && let Some(source) = GitSource::parse(&args.context) {
+        return git_input(args, lease, &source);
+    }
     let lower = args.context.to_ascii_lowercase();
-    if ["http://", "https://", "git://", "git@", "ssh://"].iter().any(|scheme| lower.starts_with(scheme)) {
-        return Err(Failure::new(
-            Kind::User,
-            format!("cannot take {:?} as a context: URLs are not supported yet", args.context),
-        )
-        .hint("fetch it first, and name the directory, or pipe the archive: bedplate build -"));
+    if ["http://", "https://"].iter().any(|scheme| lower.starts_with(scheme)) {
+        if from_stdin {
+            return Err(Failure::new(Kind::User, "a Dockerfile on standard input needs a directory as its context"));
+        }
+        let mut file = BufReader::with_capacity(256 * 1024, downloaded(args, lease, fetcher)?);
+        return stream_input(args, lease, &mut file, &args.context);
     }
     let directory = Path::new(&args.context);
     let failed = |path: &Path| {
@@ -247,8 +254,13 @@ fn stdin_input(args: &Args, lease: &Lease) -> Result<Input, Failure> {
         return Err(Failure::new(Kind::User, "standard input is a terminal, not a context")
             .hint("pipe a Dockerfile or a tar into it, or name a directory: bedplate build ."));
     }
-    let failed = |error: io::Error| Failure::from(error).context("cannot read standard input");
     let mut source = BufReader::with_capacity(256 * 1024, io::stdin().lock());
+    stream_input(args, lease, &mut source, "standard input")
+}
+
+/// The same from anywhere; `what` names it in messages.
+fn stream_input(args: &Args, lease: &Lease, mut source: impl Read, what: &str) -> Result<Input, Failure> {
+    let failed = |error: io::Error| Failure::from(error).context(format!("cannot read {what}"));
     let mut head = Vec::new();
     source.by_ref().take(512).read_to_end(&mut head).map_err(failed)?;
     let all = io::Cursor::new(head.clone()).chain(source);
@@ -259,7 +271,7 @@ fn stdin_input(args: &Args, lease: &Lease) -> Result<Input, Failure> {
             None => DOCKERFILE.to_owned(),
         };
         let Some(dockerfile) = context.read_file(&name)? else {
-            return Err(Failure::new(Kind::User, format!("there is no {name:?} in the archive on standard input"))
+            return Err(Failure::new(Kind::User, format!("there is no {name:?} in the archive of {what}"))
                 .hint("name another with --file"));
         };
         set_ignore(&mut context, Some(&format!("{name}{IGNORE}")))?;
@@ -267,6 +279,41 @@ fn stdin_input(args: &Args, lease: &Lease) -> Result<Input, Failure> {
     }
     let dockerfile = read_limited(all).map_err(failed)?;
     Ok(Input { dockerfile, name: "-".to_owned(), context: BuildContext::empty() })
+}
+
+/// A commit of a repository as the context; the Dockerfile lies in it.
+fn git_input(args: &Args, lease: &Lease, source: &GitSource) -> Result<Input, Failure> {
+    let failed = |error: GitError| {
+        let missing = matches!(error, GitError::Missing);
+        let failure = Failure::from(error).context(format!("cannot take {:?} as the context", source.shown()));
+        if missing { failure.hint("install git, or fetch the files first and name their directory") } else { failure }
+    };
+    let folder = lease.scratch();
+    fs::create_dir(&folder)?;
+    let commit = source.commit().map_err(failed)?;
+    source.check_out(&commit, &folder, false).map_err(failed)?;
+    let mut context = BuildContext::directory(&folder.join(&source.directory))?;
+    let name = args.file.as_ref().map_or_else(|| DOCKERFILE.to_owned(), |path| path.display().to_string());
+    let Some(dockerfile) = context.read_file(&name)? else {
+        return Err(Failure::new(
+            Kind::User,
+            format!("there is no {name:?} in {:?} at commit {commit}", source.shown()),
+        )
+        .hint("name another with --file"));
+    };
+    set_ignore(&mut context, Some(&format!("{name}{IGNORE}")))?;
+    Ok(Input { dockerfile, name, context })
+}
+
+/// The file of a URL, in the lease's folder.
+fn downloaded(args: &Args, lease: &Lease, fetcher: &Fetcher) -> Result<File, Failure> {
+    let attempt = || format!("cannot fetch the context {:?}", args.context);
+    let url = Url::parse(&args.context).map_err(|error| Failure::from(error).context(attempt()))?;
+    let mut file = File::options().read(true).write(true).create_new(true).open(lease.scratch())?;
+    let expected = Expected { digest: None, size: None, max_size: MAX_CONTEXT };
+    fetcher.get(&url, expected, &mut file).map_err(|error| Failure::from(error).context(attempt()))?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Whether bytes begin an archive; of a compressed one the compression is enough.

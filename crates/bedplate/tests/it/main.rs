@@ -11,6 +11,7 @@ mod bootstrap_same;
 mod bootstrap_sinks;
 mod build;
 mod build_mounts;
+mod build_remote;
 mod copying;
 mod debootstrap;
 mod import;
