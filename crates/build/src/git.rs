@@ -119,7 +119,7 @@ impl GitSource {
         let lower = path.to_ascii_lowercase();
         let is_git = ["git@", "git://", "ssh://"].iter().any(|start| lower.starts_with(start));
         let is_web = lower.starts_with("http://") || lower.starts_with("https://");
-        if !is_git && !(is_web && lower.ends_with(".git")) {
+        if !(is_git || is_web && lower.ends_with(".git")) {
             return None;
         }
         let (reference, directory) = fragment.split_once(':').unwrap_or((fragment, ""));
