@@ -135,7 +135,8 @@ impl Failure {
         text
     }
 
-    fn is_broken_pipe(&self) -> bool {
+    /// Whether nobody reads what is written.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
         let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<io::Error>() {

@@ -12,6 +12,7 @@ mod context;
 mod download;
 mod failure;
 mod format;
+mod interrupt;
 mod output;
 mod progress;
 mod rootfs;

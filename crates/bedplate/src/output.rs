@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use bedplate_sys::durable::TempFile;
 use bedplate_sys::rooted::Handle;
 
 use crate::failure::{Failure, Kind};
+use crate::interrupt::{HalfMade, guarded};
 
 /// Bytes written at once.
 pub(crate) const BUFFER: usize = 256 * 1024;
@@ -20,6 +22,9 @@ pub(crate) const BUFFER: usize = 256 * 1024;
 pub(crate) fn check(path: &Path) -> Result<(), Failure> {
     if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         return Ok(());
+    }
+    if path.is_dir() {
+        return Err(Failure::new(Kind::User, "it is a directory"));
     }
     let (directory, _) = place(path)?;
     Ok(TempFile::create_in(&directory).map(drop)?)
@@ -43,10 +48,29 @@ pub(crate) fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<
         return Ok(out.flush()?);
     }
     let (directory, name) = place(path)?;
-    let mut file = TempFile::create_in(&directory)?;
-    let mut out = BufWriter::with_capacity(BUFFER, file.file_mut());
-    write(&mut out)?;
-    out.flush()?;
-    drop(out);
-    Ok(file.persist(&directory, name)?)
+    let begin = || {
+        let file = TempFile::create_in(&directory)?;
+        let half_made = path.with_file_name(OsStr::from_bytes(file.name().to_bytes()));
+        Ok((HalfMade::File(half_made), file))
+    };
+    guarded(begin, |mut file| {
+        let mut out = BufWriter::with_capacity(BUFFER, file.file_mut());
+        write(&mut out)?;
+        out.flush()?;
+        drop(out);
+        Ok(file.persist(&directory, name)?)
+    })
+}
+
+/// Writes an archive to standard output. A reader that goes away before its end is told of: half an archive is none.
+///
+/// # Errors
+/// What `write` says.
+pub(crate) fn to_stdout(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    let written = write(&mut out).and_then(|()| Ok(out.flush()?));
+    written.map_err(|failure| match failure.is_broken_pipe() {
+        true => Failure::new(Kind::Environment, "standard output was closed before the end of the archive"),
+        false => failure,
+    })
 }

@@ -158,7 +158,7 @@ pub(crate) fn choose(request: &Request, acquired: &Acquired, names: Option<Names
     Ok(Choice { packages, stanzas, debootstrap: selection.debootstrap })
 }
 
-/// What the request excludes, and `usrmerge` where `/usr` is merged from the beginning and nobody asks for it.
+/// What the request excludes, and `usrmerge` where nobody asks for it: a root is merged from the beginning, or never.
 ///
 /// `init-system-helpers` needs `usrmerge | usr-is-merged`. The first one converts a root, with perl; the official images
 /// have the second, as debootstrap chooses it.
@@ -166,7 +166,9 @@ fn excluded(request: &Request, plan: &Plan, wishes: &[Wish]) -> Vec<String> {
     const CONVERTER: &str = "usrmerge";
     let mut names = request.exclude.clone();
     let asked = wishes.iter().any(|wish| wish.name() == Some(CONVERTER));
-    if plan.suite.has(Quirk::UsrIsMerged) && plan.merged_usr && !asked {
+    // A root that stays unmerged has a mark for it, so that the second one is content there, too.
+    let for_good = plan.merged_usr || request.resolver == Resolver::Apt;
+    if plan.suite.has(Quirk::UsrIsMerged) && for_good && !asked {
         names.push(CONVERTER.to_owned());
     }
     names

@@ -24,7 +24,7 @@ use bedplate_packages::deb::payload::Payload;
 use bedplate_packages::deb::solve::order::Wave;
 use bedplate_store::Lease;
 use bedplate_tree::accounts::Accounts;
-use bedplate_tree::{Entry, EntryKind, PathError, Timestamp, Tree, TreeError, TreePath};
+use bedplate_tree::{Content, Entry, EntryKind, Metadata, PathError, Timestamp, Tree, TreeError, TreePath};
 use thiserror::Error;
 
 use crate::maintainer_scripts::{Gone, MaintainerScripts, Turn};
@@ -123,6 +123,8 @@ pub enum Step<'a> {
     Unpacked(usize),
     /// A package is being configured, or its preinst runs.
     Script(&'a str),
+    /// A package is configured.
+    Configured(&'a str),
     /// A line of what a script says.
     Said(&'a str),
 }
@@ -249,6 +251,23 @@ fn put_all(tree: &mut Tree, entries: Vec<(TreePath, Entry)>) -> Result<(), Insta
 
 pub(crate) fn path(text: &str) -> Result<TreePath, InstallError> {
     TreePath::parse(text.as_bytes()).map_err(|source| InstallError::Path { path: text.to_owned(), source })
+}
+
+/// Marks a root whose `/usr` is to stay unmerged, as debootstrap does: `usr-is-merged` and `usrmerge` let it be.
+pub(crate) fn mark_split_usr(tree: &mut Tree, mtime: Timestamp) -> Result<(), InstallError> {
+    let metadata = |mode| Metadata { mode, mtime, ..Metadata::default() };
+    let text = b"this system will not be supported in the future\n";
+    let mut entries = Vec::new();
+    for (name, entry) in [
+        ("etc", Entry::directory(metadata(0o755))),
+        ("etc/unsupported-skip-usrmerge-conversion", Entry::file(Content::from_bytes(*text), metadata(0o644))),
+    ] {
+        let path = path(name)?;
+        if tree.lookup(&path).is_none() {
+            entries.push((path, entry));
+        }
+    }
+    put_all(tree, entries)
 }
 
 /// Makes the links of a merged `/usr` that the packages need, unless a package brings them itself.

@@ -16,7 +16,7 @@ use crate::steps::{StepError, digest_of};
 use crate::workflow::Resolved;
 
 /// The version of keys and of what a bootstrap does; raised when it makes another image of the same inputs.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// The largest manifest of an image of one layer, in bytes; ours have 600.
 const MAX_MANIFEST: u64 = 64 * 1024;
@@ -33,7 +33,7 @@ struct Inputs<'a> {
     epoch: Option<i64>,
     options: LockedOptions,
     sources: Vec<LockedImageSource>,
-    packages: Vec<(&'a str, &'a str, &'a str, Digest, LockedRole)>,
+    packages: Vec<(&'a str, &'a str, &'a str, Digest, u64, LockedRole)>,
     unpacked_first: &'a [String],
     /// What debootstrap extracts after those: its directories show the order.
     base: &'a [String],
@@ -70,7 +70,9 @@ pub fn key(resolved: &Resolved, request: &Request, epoch: Option<i64>) -> Result
         options: LockedOptions::of(request, plan),
         sources: plan.image_sources.iter().map(LockedImageSource::of).collect(),
         packages: (resolved.packages.iter())
-            .map(|p| (p.name.as_str(), p.version.as_str(), p.architecture.as_str(), p.wanted.sha256, p.role))
+            .map(|p| {
+                (p.name.as_str(), p.version.as_str(), p.architecture.as_str(), p.wanted.sha256, p.wanted.size, p.role)
+            })
             .collect(),
         unpacked_first: &resolved.debootstrap.required,
         base: match request.style {

@@ -193,6 +193,7 @@ impl<'a> MaintainerScripts<'a> {
             // No version was configured before.
             self.postinst(runner, &database, account, payload, &["configure", ""], observe)?;
             account.end(&package, &database.take_unincorporated()?);
+            observe(Step::Configured(payload.control().name()));
         }
         while let Some(Triggered { package, triggers }) = account.triggered()? {
             let payload = turn.there.iter().find(|payload| payload.control().info_name() == package);

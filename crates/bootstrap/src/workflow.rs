@@ -21,7 +21,7 @@ use crate::debootstrap::StageError;
 use crate::distribution::Quirk;
 use crate::event::{Acquiring, Event, Observer};
 use crate::finish::debootstrap::{Process, Stage, Unpacked, imitate};
-use crate::finish::{self, Done, Facts, FinishError, InstalledPackage, SourcesForm, Style};
+use crate::finish::{self, Done, Facts, FinishError, InstalledPackage, Note, SourcesForm, Style};
 use crate::install::{self, InstallError};
 use crate::lock::{Lock, LockError, LockedImageSource, LockedPackage, LockedRole, LockedSource, LockedStep};
 use crate::native::Scripts;
@@ -292,7 +292,11 @@ impl<'a> Workshop<'a> {
         request: &Request,
         settings: &'b Settings<'a>,
     ) -> Result<Built<'b>, BootstrapError> {
-        self.build_on(resolved, request, settings, Tree::new(), self.contents())
+        let mut base = Tree::new();
+        if resolved.plan.suite.has(Quirk::UsrIsMerged) && !resolved.plan.merged_usr {
+            install::mark_split_usr(&mut base, self.epoch(request, settings))?;
+        }
+        self.build_on(resolved, request, settings, base, self.contents())
     }
 
     /// The packages.
@@ -350,44 +354,6 @@ impl<'a> Workshop<'a> {
         let epoch = options.epoch;
         let mut steps = Steps { request, lease: settings.lease, epoch, done: Vec::new() };
         let mut observe = |step: install::Step<'_>| settings.observer.event(Event::Install(step));
-        let (mut tree, there) = if request.variant == Variant::Extract {
-            let mut tree = install::extract(&self.packages, &waves, &options)?;
-            steps.copy_only(&mut tree, &mut contents)?;
-            (tree, (0..self.packages.len()).collect())
-        } else {
-            let privilege = settings.privilege.ok_or(BootstrapError::Privilege)?;
-            let mut ground = Ground::new(settings.lease, privilege, settings.root, epoch)?;
-            ground.begin(base);
-            let lease = settings.lease;
-            let there =
-                install::install(&mut ground, lease, &mut contents, &self.packages, &waves, &options, &mut observe)?;
-            steps.carry_out(&mut ground, &mut contents, settings.resolv_conf, &mut observe)?;
-            (ground.into_tree(), there)
-        };
-        let steps = steps.done;
-        if matches!(request.style, Style::Debuerreotype | Style::Debootstrap) {
-            self.imitate(resolved, &mut tree, &contents, epoch, settings)?;
-        }
-        let there = |number: &usize| there.contains(number);
-        let installed = self.packages.iter().enumerate().filter(|(number, _)| there(number));
-        let packages: Vec<InstalledPackage> = (installed.map(|(_, payload)| payload.control()))
-            .map(|control| InstalledPackage {
-                name: control.name().to_owned(),
-                version: control.version().to_string(),
-                architecture: control.architecture().to_owned(),
-            })
-            .collect();
-        let manual = resolved.packages.iter().filter(|chosen| chosen.role == LockedRole::Included);
-        let facts = Facts {
-            distribution: plan.distribution.name.clone(),
-            suite: plan.suite.codename.clone(),
-            architecture: plan.architecture.clone(),
-            epoch,
-            packages,
-            upstart_installable: plan.suite.has(Quirk::Upstart),
-            manual: manual.map(|chosen| chosen.name.clone()).collect(),
-            sources: plan.image_sources.clone(),
-        };
         let finishing = finish::Options {
             style: request.style,
             slim: request.slim,
@@ -398,15 +364,71 @@ impl<'a> Workshop<'a> {
                 // With debootstrap's resolver it is what its users look for and edit.
                 Resolver::Apt | Resolver::Debootstrap => SourcesForm::OneLine,
             },
+            furnished: !request.steps.is_empty(),
         };
-        for note in finish::finish(&mut tree, &contents, &facts, &finishing)? {
-            settings.observer.event(Event::Finished(&note));
-            if note.done == Done::Withheld {
-                settings.observer.event(Event::Remark(&note.to_string()));
+        let tell = |notes: Vec<Note>| {
+            for note in notes {
+                settings.observer.event(Event::Finished(&note));
+                if note.done == Done::Withheld {
+                    settings.observer.event(Event::Remark(&note.to_string()));
+                }
             }
+        };
+        let (mut tree, facts) = if request.variant == Variant::Extract {
+            let mut tree = install::extract(&self.packages, &waves, &options)?;
+            let facts = self.facts(resolved, epoch, |_| true);
+            if finishing.furnished {
+                tell(finish::furnish(&mut tree, &contents, &facts, &finishing)?);
+                steps.copy_only(&mut tree, &mut contents)?;
+            }
+            (tree, facts)
+        } else {
+            let privilege = settings.privilege.ok_or(BootstrapError::Privilege)?;
+            let mut ground = Ground::new(settings.lease, privilege, settings.root, epoch)?;
+            ground.begin(base);
+            let lease = settings.lease;
+            let there =
+                install::install(&mut ground, lease, &mut contents, &self.packages, &waves, &options, &mut observe)?;
+            let facts = self.facts(resolved, epoch, |number| there.contains(&number));
+            if finishing.furnished {
+                let mut tree = ground.tree().clone();
+                tell(finish::furnish(&mut tree, &contents, &facts, &finishing)?);
+                ground.lay(tree);
+                steps.carry_out(&mut ground, &mut contents, settings.resolv_conf, &mut observe)?;
+            }
+            (ground.into_tree(), facts)
+        };
+        let steps = steps.done;
+        if matches!(request.style, Style::Debuerreotype | Style::Debootstrap) {
+            self.imitate(resolved, &mut tree, &contents, epoch, settings)?;
         }
+        tell(finish::finish(&mut tree, &contents, &facts, &finishing)?);
         let Facts { packages, .. } = facts;
         Ok(Built { tree, contents, epoch, style: request.style, packages, steps })
+    }
+
+    /// What finishing asks of the root; `there` tells by its number whether a package is still in it.
+    fn facts(&self, resolved: &Resolved, epoch: Timestamp, there: impl Fn(usize) -> bool) -> Facts {
+        let plan = &resolved.plan;
+        let installed = self.packages.iter().enumerate().filter(|(number, _)| there(*number));
+        let packages = installed.map(|(_, payload)| payload.control());
+        let manual = resolved.packages.iter().filter(|chosen| chosen.role == LockedRole::Included);
+        Facts {
+            distribution: plan.distribution.name.clone(),
+            suite: plan.suite.codename.clone(),
+            architecture: plan.architecture.clone(),
+            epoch,
+            packages: packages
+                .map(|control| InstalledPackage {
+                    name: control.name().to_owned(),
+                    version: control.version().to_string(),
+                    architecture: control.architecture().to_owned(),
+                })
+                .collect(),
+            upstart_installable: plan.suite.has(Quirk::Upstart),
+            manual: manual.map(|chosen| chosen.name.clone()).collect(),
+            sources: plan.image_sources.clone(),
+        }
     }
 
     /// Gives the root what debootstrap's process leaves in it.

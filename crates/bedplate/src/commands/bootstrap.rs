@@ -59,6 +59,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
             Goal::Site(Site { directory: directory(output)?, part, keep_notes: false })
         }
         Some(output) => Goal::Write(match (Sink::parse(output)?, args.dockerfile) {
+            (Sink::Layout { path, .. }, false) => Sink::Layout { path, name: names.first().cloned() },
+            (_, false) if !args.tag.is_empty() && args.output.is_some() => {
+                return Err(Failure::new(Kind::User, "--tag names an image of the store, and --output writes none")
+                    .hint("leave one of them out; -o oci:DIR takes a name"));
+            }
             (sink, false) => sink,
             (Sink::Archive { path, compression, .. }, true) => Sink::Archive { path, compression, dockerfile: true },
             _ => return Err(Failure::new(Kind::User, "--dockerfile needs an archive that it can ADD: -o FILE.tar.xz")),
@@ -158,6 +163,10 @@ impl Job {
             Goal::Write(sink) => sink.check(context)?,
             Goal::Tarball(path) => stages::check_tarball(path)?,
             _ => {}
+        }
+        if let Some(path) = &self.write_lock {
+            crate::output::check(path)
+                .map_err(|failure| failure.context(format!("cannot write the lock file {path:?}")))?;
         }
         let store = context.store()?;
         let lease = store.lease()?;

@@ -1,7 +1,7 @@
 //! `bedplate cp`: files and directories out of an image or container.
 
 use std::ffi::OsString;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use bedplate_tree::{Entry, Name, Tree, TreePath, Xattrs};
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::format;
+use crate::output;
 use crate::rootfs::Rootfs;
 
 /// Arguments of `cp`.
@@ -121,10 +122,11 @@ fn copy_out(args: &Args, context: &Context, object: &str, path: &[u8], destinati
         };
         let mut out = Tree::new();
         out.graft(&at, &rootfs.tree, &selection.path, |_, _| true)?;
-        let mut stdout = BufWriter::with_capacity(256 * 1024, io::stdout().lock());
-        let (_, left_out) = write_tree(&out, &rootfs.contents, &mut stdout)?;
-        stdout.flush()?;
-        left_out.iter().for_each(|left_out| context.warn(left_out));
+        output::to_stdout(|stdout| {
+            let (_, left_out) = write_tree(&out, &rootfs.contents, stdout)?;
+            left_out.iter().for_each(|left_out| context.warn(left_out));
+            Ok(())
+        })?;
         return Ok(0);
     }
     let bytes = to_host(args, context, &rootfs, &selection, destination)

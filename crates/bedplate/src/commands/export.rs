@@ -10,6 +10,7 @@ use bedplate_sys::rooted::Handle;
 
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
+use crate::output;
 use crate::rootfs::Rootfs;
 
 /// Arguments of `export`.
@@ -41,11 +42,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let store = context.store()?;
     let rootfs = Rootfs::find(context, &store, &args.object)?;
     match &args.output {
-        None => {
-            let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
-            write(context, &rootfs, &mut out)?;
-            out.flush()?;
-        }
+        None => output::to_stdout(|out| write(context, &rootfs, out))?,
         Some(path) => {
             let failed = |failure: Failure| failure.context(format!("cannot write {path:?}"));
             to_file(context, &rootfs, path).map_err(failed)?;

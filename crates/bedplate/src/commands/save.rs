@@ -1,6 +1,6 @@
 //! `bedplate save`: images in one archive, for others.
 
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use bedplate_oci::{Platform, Reference};
@@ -50,11 +50,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         Ok(())
     };
     match &args.output {
-        None => {
-            let mut out = BufWriter::with_capacity(output::BUFFER, io::stdout().lock());
-            write(&mut out)?;
-            out.flush()?;
-        }
+        None => output::to_stdout(write)?,
         Some(path) => output::to_file(path, write)
             .map_err(|failure| failure.context(format!("cannot write {}", path.display())))?,
     }

@@ -263,3 +263,25 @@ fn keys_that_scripts_make_are_withheld() {
     let line = format!("mkdir -p /run/sshd; ls /etc/ssh/ssh_host_* 2>/dev/null; {fresh}");
     assert_eq!(sandbox.bedplate(["run", "--rm", "keys", "sh", "-c", &line]).ok().text(), "well");
 }
+
+/// A command finds the image's own package sources and set-up; a root whose `/usr` is to stay unmerged does.
+#[test]
+fn commands_find_a_furnished_root_and_an_unmerged_one_stays_so() {
+    let test = "it::bootstrap_oracles::commands_find_a_furnished_root_and_an_unmerged_one_stays_so";
+    let has_users = privilege::current() != privilege::Privilege::OneUid;
+    needs!(test, has_users, "packages own files of several users, this user has one uid");
+    let mirror = mirror();
+    needs!(test, mirror.is_some(), "this machine's packages are not Debian 12's");
+    let mirror = mirror.unwrap();
+    let sandbox = sandbox();
+    let line = "test -s /etc/apt/sources.list.d/debian.sources && test -e /etc/apt/apt.conf.d/docker-clean && \
+                test -d /bin -a ! -L /bin && dpkg -s usr-is-merged >/dev/null && ! dpkg -s usrmerge 2>/dev/null && \
+                echo '// mine' > /etc/apt/apt.conf.d/docker-clean";
+    let words = ["bootstrap", "bookworm", "--no-merged-usr", "--pockets", "release", "--mirror", &mirror];
+    let words = words.into_iter().chain(["--run", line, "-t", "split"]);
+    sandbox.bedplate(words).patient().ok();
+    let line = "cat /etc/apt/apt.conf.d/docker-clean && dpkg --audit && test ! -L /lib";
+    assert_eq!(sandbox.bedplate(["run", "--rm", "split", "sh", "-c", line]).ok().text(), "// mine");
+    let merged = ["bootstrap", "trixie", "--no-merged-usr", "--mirror", &mirror];
+    sandbox.bedplate(merged).ends(1).says("has a merged /usr only");
+}

@@ -172,3 +172,108 @@ fn a_full_disk_leaves_nothing_half_made() {
         assert_eq!(left, ".\n./root.tar\n./there\nold\n", "{output}");
     }
 }
+
+#[test]
+fn an_interrupt_leaves_nothing_half_made() {
+    // What cannot be compressed keeps xz busy for seconds.
+    const LARGE: usize = 8 << 20;
+    let large = Deb::new("large", "1").file("/opt/large", 0o644, Random::new(9).bytes(LARGE));
+    let archives = Era::Bookworm.archives([large]);
+    let http = Http::start();
+    let (mirrors, keyring) = (archives.render().serve(&http), archives.keyring());
+    let sandbox = sandbox();
+    let extract = |output: &str| {
+        let more = ["--variant", "extract", "--include", "large", "--style", "plain", "-o", output];
+        command(&sandbox, "bookworm", &mirrors, &keyring, &more).clock(Era::Bookworm.date() + DAY)
+    };
+    extract("whole.tar").ok();
+    std::fs::create_dir(sandbox.path("there")).unwrap();
+    let seen = || oracle::expect(oracle::command("find").arg(sandbox.work()));
+    let before = seen();
+    for (output, signal) in
+        [("x.tar.xz", "INT"), ("x.tar.xz", "TERM"), ("new/", "TERM"), ("there/", "HUP"), ("oci:o", "TERM")]
+    {
+        let mut child = extract(output).start();
+        // The place is tried before the work, by an empty file; what then comes is the work's own.
+        let has_content = |line: &str| line.len() > 2 && !line.starts_with("0 ");
+        while child.try_wait().unwrap().is_none() {
+            let sizes = oracle::command("find").arg(sandbox.work()).args(["-printf", "%s %p\\n"]).output().unwrap();
+            let now = String::from_utf8_lossy(&sizes.stdout).into_owned();
+            if now
+                .lines()
+                .any(|line| has_content(line) && !before.lines().any(|old| line.ends_with(&format!(" {old}"))))
+            {
+                break;
+            }
+        }
+        oracle::command("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        let status = child.wait().unwrap();
+        // What is written last; a signal may also come when all is done.
+        let last = match output {
+            "new/" | "there/" => format!("{output}opt/large"),
+            "oci:o" => "o/index.json".to_owned(),
+            file => file.to_owned(),
+        };
+        let whole =
+            sandbox.path(&last).metadata().is_ok_and(|found| found.len() == LARGE as u64 || last.ends_with(".json"));
+        if status.success() || whole {
+            assert!(!output.ends_with(".xz"), "xz of such noise takes longer");
+            let _ = std::fs::remove_dir_all(sandbox.path(output.trim_start_matches("oci:")));
+            std::fs::create_dir_all(sandbox.path("there")).unwrap();
+            continue;
+        }
+        assert_eq!(seen(), before, "{output} {signal}");
+    }
+}
+
+#[test]
+fn half_an_archive_on_a_pipe_is_no_success() {
+    let shelf = Shelf::new();
+    let sandbox = sandbox();
+    let mut child = shelf.extract(&sandbox, "large", &["-o", "-"]).start();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("standard output was closed before the end of the archive"), "{said}");
+}
+
+#[test]
+fn somebodys_dockerfile_is_kept_and_a_name_without_an_image_is_refused() {
+    let shelf = Shelf::new();
+    let sandbox = sandbox();
+    sandbox.write("Dockerfile", "FROM mine\n");
+    let refused = shelf.extract(&sandbox, "large", &["-o", "x.tar", "--dockerfile"]);
+    refused.ends(1).says("Dockerfile").says("is there, and says something else");
+    assert_eq!(std::fs::read_to_string(sandbox.path("Dockerfile")).unwrap(), "FROM mine\n");
+    std::fs::remove_file(sandbox.path("Dockerfile")).unwrap();
+    for _ in 0..2 {
+        shelf.extract(&sandbox, "large", &["-o", "x.tar", "--dockerfile"]).ok();
+    }
+    shelf.extract(&sandbox, "large", &["-o", "y.tar", "-t", "name"]).ends(1).says("--tag").says("oci:DIR");
+    shelf.extract(&sandbox, "large", &["-o", "oci:layout", "-t", "name:1"]).ok();
+    let index = std::fs::read_to_string(sandbox.path("layout/index.json")).unwrap();
+    assert!(index.contains("\"org.opencontainers.image.ref.name\":\"name:1\""), "{index}");
+    std::fs::create_dir(sandbox.path("folder")).unwrap();
+    let asked = shelf.http.requests();
+    shelf.extract(&sandbox, "large", &["-o", "z.tar", "--lock", "folder"]).ends(1).says("it is a directory");
+    assert_eq!(shelf.http.requests(), asked, "nothing was asked for");
+}
+
+#[test]
+fn what_the_user_copies_in_is_the_last_word() {
+    let archives = Era::Bookworm.archives([Deb::new("apt", "2.6").file("/etc/apt/apt.conf.d/x", 0o644, "")]);
+    let http = Http::start();
+    let (mirrors, keyring) = (archives.render().serve(&http), archives.keyring());
+    let sandbox = sandbox();
+    sandbox.write("mine", "mine\n");
+    let places = ["etc/apt/apt.conf.d/docker-clean", "etc/apt/sources.list.d/debian.sources", "etc/hostname"];
+    let mut more = vec!["--variant", "extract", "--include", "apt", "-o", "x.tar"];
+    let copies = places.map(|place| format!("mine:/{place}"));
+    copies.iter().for_each(|copy| more.extend(["--copy-in", copy]));
+    command(&sandbox, "bookworm", &mirrors, &keyring, &more).clock(Era::Bookworm.date() + DAY).ok();
+    for place in places {
+        let text = oracle::expect(oracle::command("tar").arg("-xOf").arg(sandbox.path("x.tar")).arg(place));
+        assert_eq!(text, "mine\n", "{place}");
+    }
+}

@@ -73,6 +73,12 @@ pub enum AcquireError {
         /// The suite.
         suite: String,
     },
+    /// A suite has no root whose `/usr` is not merged.
+    #[error("{suite} has a merged /usr only: leave out --no-merged-usr")]
+    AlwaysMerged {
+        /// The suite.
+        suite: String,
+    },
     /// A download failed.
     #[error("cannot fetch {what}")]
     Fetch {
@@ -333,7 +339,7 @@ impl AcquireError {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Source { .. } | Self::NoSource { .. } => Kind::User,
+            Self::Source { .. } | Self::NoSource { .. } | Self::AlwaysMerged { .. } => Kind::User,
             Self::Resolve { .. } | Self::NoPocket { .. } | Self::NoArchive { .. } | Self::Url { .. } => Kind::User,
             Self::Fetch { source, .. } if source.is_input_error() => Kind::Input,
             Self::Fetch { source, .. } if source.is_network_error() => Kind::Environment,

@@ -23,7 +23,7 @@ pub(crate) type AtHand<'a> = dyn Fn(&str) -> Result<Option<Vec<u8>>, AcquireErro
 /// # Errors
 /// As [`open_plan`](super::open_plan), and where a file is missing.
 pub(crate) fn open_local(plan: Plan, read: &AtHand<'_>, context: &Context<'_>) -> Result<Acquired, AcquireError> {
-    for notice in plan.notices.iter().filter(|notice| !matches!(notice, Notice::HostSources { .. })) {
+    for notice in plan.notices_at(context.now).iter().filter(|notice| !matches!(notice, Notice::HostSources { .. })) {
         context.observer.event(Event::Notice(notice));
     }
     let common = keys::common(&plan, context)?;

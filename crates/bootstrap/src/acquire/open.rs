@@ -47,7 +47,7 @@ pub fn open(request: &Request, context: &Context<'_>) -> Result<Acquired, Acquir
 /// # Errors
 /// As [`open`].
 pub fn open_plan(plan: Plan, context: &Context<'_>) -> Result<Acquired, AcquireError> {
-    for notice in &plan.notices {
+    for notice in &plan.notices_at(context.now) {
         context.observer.event(Event::Notice(notice));
     }
     let keep = |source| AcquireError::Store { what: "indexes".into(), source };

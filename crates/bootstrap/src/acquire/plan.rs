@@ -10,9 +10,10 @@ use super::error::AcquireError;
 use super::host::Host;
 use super::host_sources::HostSources;
 use super::observe::Notice;
-use crate::distribution::{self, ArchiveState, Distribution, Pocket, Suite};
+use crate::distribution::{self, ArchiveState, Distribution, MergedUsr, Pocket, Suite};
 use crate::finish::AptSource;
 use crate::request::{Mirror, Request, Variant};
+use crate::resolver::Resolver;
 
 /// Where the choice of an archive came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,19 @@ pub struct PlannedSource {
     pub embedded_keyring: Option<Vec<u8>>,
 }
 
+impl Plan {
+    /// What people should be told at a time, in seconds of the epoch.
+    #[must_use]
+    pub fn notices_at(&self, now: i64) -> Vec<Notice> {
+        let mut notices = self.notices.clone();
+        // Some archives keep a suite for years after its last update.
+        if self.suite.state == ArchiveState::Living && self.suite.until.is_some_and(|until| until < now) {
+            notices.push(Notice::Ended { suite: format!("{}:{}", self.distribution.name, self.suite.codename) });
+        }
+        notices
+    }
+}
+
 impl PlannedSource {
     /// What its packages say that they come from: the suite; with its archive where the user added it, since the suites
     /// of others may have the same name.
@@ -97,6 +111,10 @@ pub fn plan(request: &Request, host: &Host) -> Result<Plan, AcquireError> {
     let known: Vec<Distribution> = request.distribution.iter().chain(distribution::builtin()).cloned().collect();
     let resolved = distribution::resolve(&request.suite, &known).map_err(|source| AcquireError::Resolve { source })?;
     let (distribution, suite) = (resolved.distribution, resolved.suite);
+    // Those who follow debootstrap get what it makes: the same.
+    if request.merged_usr == Some(false) && suite.merged_usr == MergedUsr::Yes && request.resolver == Resolver::Apt {
+        return Err(AcquireError::AlwaysMerged { suite: resolved.name() });
+    }
     let architecture = request.architecture.clone().unwrap_or_else(|| machine().to_owned());
     let mut components = request.components.clone();
     if components.is_empty() {

@@ -34,9 +34,6 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
-/// What keeps a root from being converted whose `/usr` is not merged.
-const SPLIT_USR: &str = "etc/unsupported-skip-usrmerge-conversion";
-
 /// What the machine lends to a root that has none: names resolve in it at once.
 #[derive(Debug, Clone, Default)]
 pub struct HostFiles {
@@ -108,7 +105,7 @@ fn set_up(
     resolved: &Resolved,
     options: &install::Options,
     host: &HostFiles,
-) -> Result<(), StageError> {
+) -> Result<(), BootstrapError> {
     let time = options.epoch;
     let text = |bytes: &[u8]| file(bytes, 0o644, time);
     for folder in ["dev", "dev/pts", "dev/shm", "etc/apt", "var/lib/dpkg"] {
@@ -125,7 +122,7 @@ fn set_up(
     }
     put_missing(tree, "etc/fstab", text(FSTAB.as_bytes()))?;
     if !options.merged_usr && crude::marks_split_usr(&resolved.plan.suite.codename) {
-        put_missing(tree, SPLIT_USR, text(b"this system will not be supported in the future\n"))?;
+        install::mark_split_usr(tree, time)?;
     }
     for (name, major, minor) in DEVICES {
         let metadata = Metadata { mode: 0o666, mtime: time, ..Metadata::default() };
@@ -139,7 +136,7 @@ fn set_up(
         resolved.plan.image_sources.iter().map(|source| crate::finish::AptSource { signed_by: None, ..source.clone() });
     let list = sources::one_line(&bare.collect::<Vec<_>>());
     let path = own_path("etc/apt/sources.list");
-    Place { tree, mtime: time }.put(&path, text(list.as_bytes()))
+    Ok(Place { tree, mtime: time }.put(&path, text(list.as_bytes()))?)
 }
 
 fn file(bytes: &[u8], mode: u32, mtime: Timestamp) -> Entry {

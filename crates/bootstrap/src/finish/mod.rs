@@ -154,6 +154,8 @@ pub struct Options {
     pub paths: PathFilter,
     /// Writes these rules into the image, for its own dpkg.
     pub keep_path_rules: bool,
+    /// What [`furnish`] writes is there, and may have been changed since.
+    pub furnished: bool,
 }
 
 /// How package sources are written.
@@ -255,18 +257,65 @@ pub fn finish(
     Ok(notes)
 }
 
+/// Writes what people find in an image of the style and may want to change: package sources, set-up of apt and dpkg. It
+/// comes before the user's own steps, which then have the last word; [`finish`] is told by [`Options::furnished`].
+///
+/// # Errors
+/// [`FinishError`]; the tree is then half furnished.
+pub fn furnish(
+    tree: &mut Tree,
+    contents: &dyn Contents,
+    facts: &Facts,
+    options: &Options,
+) -> Result<Vec<Note>, FinishError> {
+    let mut editor = Editor::new(tree, contents, facts.epoch);
+    furniture(&mut editor, facts, options)?;
+    Ok(editor.finish())
+}
+
+fn furniture(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
+    match options.style {
+        Style::Docker => {
+            apt_states::write(editor, facts)?;
+            sources::write(editor, facts, options.sources)?;
+            unconfigured(editor)?;
+            // Both are mounted over in every container. That they are there keeps the mount points out of the next layer;
+            // that they are empty keeps out what some host is called and asks.
+            for path in ["etc/hostname", "etc/resolv.conf"] {
+                editor.write(path, b"", 0o644, "the place where a container's own is mounted")?;
+            }
+            let snippets =
+                Snippets { yields_to_mounts: true, always_diverts_initctl: false, always_orders_gzip: false };
+            snippets::write(editor, facts, snippets)
+        }
+        Style::Debuerreotype => {
+            sources::write_release_line(editor, facts)?;
+            apt_states::write(editor, facts)?;
+            editor.write("etc/hostname", b"debuerreotype\n", 0o644, "no host's name")?;
+            let resolvers = b"# https://1.1.1.1 (privacy-focused, highly-available DNS service)\nnameserver 1.1.1.1\nnameserver 1.0.0.1\n";
+            editor.write("etc/resolv.conf", resolvers, 0o644, "no host's resolvers")?;
+            let snippets =
+                Snippets { yields_to_mounts: false, always_diverts_initctl: false, always_orders_gzip: false };
+            snippets::write(editor, facts, snippets)
+        }
+        Style::MkimageDebootstrap => {
+            sources::write(editor, facts, SourcesForm::OneLine)?;
+            unconfigured(editor)?;
+            let servers = b"nameserver 8.8.8.8\nnameserver 8.8.4.4\n";
+            editor.write("etc/resolv.conf", servers, 0o644, "names resolve without a container")?;
+            let snippets = Snippets { yields_to_mounts: false, always_diverts_initctl: true, always_orders_gzip: true };
+            snippets::write(editor, facts, snippets)
+        }
+        Style::Plain => sources::write(editor, facts, options.sources),
+        Style::Debootstrap => Ok(()),
+    }
+}
+
 fn docker(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
     common(editor, facts)?;
-    apt_states::write(editor, facts)?;
-    sources::write(editor, facts, options.sources)?;
-    unconfigured(editor)?;
-    // Both are mounted over in every container. That they are there keeps the mount points out of the next layer; that they
-    // are empty keeps out what some host is called and asks.
-    for path in ["etc/hostname", "etc/resolv.conf"] {
-        editor.write(path, b"", 0o644, "the place where a container's own is mounted")?;
+    if !options.furnished {
+        furniture(editor, facts, options)?;
     }
-    let snippets = Snippets { yields_to_mounts: true, always_diverts_initctl: false, always_orders_gzip: false };
-    snippets::write(editor, facts, snippets)?;
     left_out(editor, facts, options, 0o755)
 }
 
@@ -276,22 +325,17 @@ fn mkimage_debootstrap(editor: &mut Editor<'_>, facts: &Facts, options: &Options
         editor.empty("var/lib/apt/lists", &["partial"], "indexes are stale soon");
         editor.directory("var/lib/apt/lists/partial", 0o755, "an old apt wants it")?;
     }
-    sources::write(editor, facts, SourcesForm::OneLine)?;
-    unconfigured(editor)?;
-    editor.write(
-        "etc/resolv.conf",
-        b"nameserver 8.8.8.8\nnameserver 8.8.4.4\n",
-        0o644,
-        "names resolve without a container",
-    )?;
-    let snippets = Snippets { yields_to_mounts: false, always_diverts_initctl: true, always_orders_gzip: true };
-    snippets::write(editor, facts, snippets)?;
+    if !options.furnished {
+        furniture(editor, facts, options)?;
+    }
     left_out(editor, facts, options, 0o755)
 }
 
 fn plain(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
     common(editor, facts)?;
-    sources::write(editor, facts, options.sources)?;
+    if !options.furnished {
+        furniture(editor, facts, options)?;
+    }
     left_out(editor, facts, options, 0o755)
 }
 
@@ -306,17 +350,12 @@ fn debootstrap(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Res
 
 /// The steps of `debuerreotype-init`, `-minimizing-config`, `-slimify`, `-fixup` and `-tar`, in their order.
 fn debuerreotype(editor: &mut Editor<'_>, facts: &Facts, options: &Options) -> Result<(), FinishError> {
-    sources::write_release_line(editor, facts)?;
-    apt_states::write(editor, facts)?;
-    editor.write("etc/hostname", b"debuerreotype\n", 0o644, "no host's name")?;
-    let resolvers =
-        b"# https://1.1.1.1 (privacy-focused, highly-available DNS service)\nnameserver 1.1.1.1\nnameserver 1.0.0.1\n";
-    editor.write("etc/resolv.conf", resolvers, 0o644, "no host's resolvers")?;
+    if !options.furnished {
+        furniture(editor, facts, options)?;
+    }
     root_attributes(editor);
     reproducible::shadow_days(editor, facts.epoch.seconds)?;
 
-    let snippets = Snippets { yields_to_mounts: false, always_diverts_initctl: false, always_orders_gzip: false };
-    snippets::write(editor, facts, snippets)?;
     // Its scripts run with umask 0002.
     left_out(editor, facts, options, 0o775)?;
 

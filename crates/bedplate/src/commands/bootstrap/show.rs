@@ -239,8 +239,11 @@ impl Observer for Shown<'_> {
                     state.packages
                 };
                 self.phase("configuring", Some(packages as u64), COUNT, || format!("{packages} packages"));
-                self.advance(1, name);
+                if let Some(bar) = &self.state().bar {
+                    bar.set_prefix(name.to_owned());
+                }
             }
+            Event::Install(Step::Configured(name)) => self.advance(1, name),
             Event::Install(Step::Said(line)) => tracing::debug!(line, "script"),
             Event::Finished(note) => tracing::debug!(%note, "finish"),
             Event::Remark(text) => self.remark(&text),

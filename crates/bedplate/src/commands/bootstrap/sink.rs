@@ -1,7 +1,7 @@
 //! Where a bootstrapped root goes when it does not become an image of the store.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bedplate_archive::codec::EncodeOptions;
@@ -9,12 +9,14 @@ use bedplate_archive::{Compression, Encoder};
 use bedplate_bootstrap::request::Request;
 use bedplate_bootstrap::{About, Built, Resolved, store_image, write_archive};
 use bedplate_image::{UnpackOptions, unpack_tree};
+use bedplate_oci::Reference;
 use bedplate_store::Lease;
 use bedplate_sys::rooted::Handle;
 use bedplate_tree::TreePath;
 
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
+use crate::interrupt::{HalfMade, guarded};
 use crate::output;
 
 /// Threads that compress at most: one of xz takes 170 MiB.
@@ -37,7 +39,12 @@ pub(crate) enum Sink {
     /// A directory, which must be new or empty.
     Directory(PathBuf),
     /// An OCI image layout in a directory, which must be new or empty.
-    Layout(PathBuf),
+    Layout {
+        /// The directory.
+        path: PathBuf,
+        /// What the image is called in it; `None` for its distribution and suite.
+        name: Option<Reference>,
+    },
 }
 
 impl Sink {
@@ -54,7 +61,7 @@ impl Sink {
             return Ok(Self::Stdout);
         }
         if let Some(path) = text.strip_prefix("oci:") {
-            return Ok(Self::Layout(path.into()));
+            return Ok(Self::Layout { path: path.into(), name: None });
         }
         if text.ends_with('/') || Path::new(text).is_dir() {
             return Ok(Self::Directory(text.into()));
@@ -82,8 +89,11 @@ impl Sink {
                     .hint("redirect standard output"));
             }
             Self::Stdout => return Ok(()),
-            Self::Archive { path, .. } => output::check(path),
-            Self::Directory(path) | Self::Layout(path) => is_new(path).and_then(|new| match new {
+            Self::Archive { path, dockerfile, .. } => output::check(path).and_then(|()| match dockerfile {
+                true => no_dockerfile_beside(path),
+                false => Ok(()),
+            }),
+            Self::Directory(path) | Self::Layout { path, .. } => is_new(path).and_then(|new| match new {
                 true => output::check(path),
                 false => Ok(()),
             }),
@@ -97,23 +107,21 @@ impl Sink {
             Self::Stdout => "cannot write to standard output".to_owned(),
             Self::Archive { path, .. } => format!("cannot write {path:?}"),
             Self::Directory(path) => format!("cannot fill {path:?}"),
-            Self::Layout(path) => format!("cannot write the image layout {path:?}"),
+            Self::Layout { path, .. } => format!("cannot write the image layout {path:?}"),
         }
     }
 
     /// Writes the root. Where that fails, nothing half made stays.
     pub(super) fn write(&self, built: &Built<'_>, about: &About, lease: &Lease) -> Result<(), Failure> {
         let written = match self {
-            Self::Stdout => {
-                let mut out = BufWriter::with_capacity(output::BUFFER, io::stdout().lock());
-                write_archive(&built.tree, &built.contents, built.style, &mut out)
-                    .map_err(Failure::from)
-                    .and_then(|_| Ok(out.flush()?))
-            }
+            Self::Stdout => output::to_stdout(|out| {
+                write_archive(&built.tree, &built.contents, built.style, out)?;
+                Ok(())
+            }),
             Self::Archive { path, compression, dockerfile } => archive(path, *compression, built)
                 .and_then(|()| if *dockerfile { write_dockerfile(path, about) } else { Ok(()) }),
             Self::Directory(path) => filled(path, || directory(path, built)),
-            Self::Layout(path) => filled(path, || layout(path, built, about, lease)),
+            Self::Layout { path, name } => filled(path, || layout(path, name.as_ref(), built, about, lease)),
         };
         written.map_err(|failure| failure.context(self.cannot()))
     }
@@ -131,15 +139,32 @@ fn archive(path: &Path, compression: Compression, built: &Built<'_>) -> Result<(
 
 /// What debuerreotype's repositories and moby's mkimage have beside a root.
 fn write_dockerfile(archive: &Path, about: &About) -> Result<(), Failure> {
-    let name = archive.file_name().unwrap_or_default().to_string_lossy();
-    let mut text = format!("FROM scratch\nADD {}\n", serde_json::json!([name, "/"]));
-    if !name.contains([' ', '"', '\\', '[', '$']) {
-        text = format!("FROM scratch\nADD {name} /\n");
-    }
+    let mut text = add_line(archive);
     if !about.command.is_empty() {
         text.push_str(&format!("CMD {}\n", serde_json::json!(about.command)));
     }
     output::to_file(&archive.with_file_name("Dockerfile"), |out| Ok(out.write_all(text.as_bytes())?))
+}
+
+/// Somebody's own Dockerfile is no place for another; one that was written here before may be written again.
+fn no_dockerfile_beside(archive: &Path) -> Result<(), Failure> {
+    let path = archive.with_file_name("Dockerfile");
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.starts_with(&add_line(archive)) => {
+            Err(Failure::new(Kind::User, format!("{path:?} is there, and says something else"))
+                .hint("move it away, or write the archive into a directory of its own"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The beginning of the Dockerfile of an archive.
+fn add_line(archive: &Path) -> String {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    match name.contains([' ', '"', '\\', '[', '$']) {
+        true => format!("FROM scratch\nADD {}\n", serde_json::json!([name, "/"])),
+        false => format!("FROM scratch\nADD {name} /\n"),
+    }
 }
 
 /// Tells whether a directory is still to be made; one with something in it is an error.
@@ -154,25 +179,22 @@ fn is_new(path: &Path) -> Result<bool, Failure> {
 
 /// Fills a new or empty directory; where that fails, it is gone or empty again.
 fn filled(path: &Path, fill: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    let new = is_new(path)?;
-    if new {
-        fs::create_dir(path)?;
-    }
-    fill().inspect_err(|_| {
-        // What cannot be removed now is named by nobody but the failure that follows.
-        let _ = if new { fs::remove_dir_all(path) } else { emptied(path) };
-    })
-}
-
-fn emptied(path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => fs::remove_dir_all(entry.path())?,
-            false => fs::remove_file(entry.path())?,
+    let begin = || {
+        let half_made = match is_new(path)? {
+            true => HalfMade::Directory(path.to_owned()),
+            false => HalfMade::ContentOf(path.to_owned()),
+        };
+        if matches!(half_made, HalfMade::Directory(_)) {
+            fs::create_dir(path)?;
         }
-    }
-    Ok(())
+        Ok((half_made.clone(), half_made))
+    };
+    guarded(begin, |half_made| {
+        fill().inspect_err(|_| {
+            // What cannot be removed now is named by nobody but the failure that follows.
+            let _ = half_made.remove();
+        })
+    })
 }
 
 fn directory(path: &Path, built: &Built<'_>) -> Result<(), Failure> {
@@ -193,10 +215,18 @@ fn directory(path: &Path, built: &Built<'_>) -> Result<(), Failure> {
     }
 }
 
-fn layout(path: &Path, built: &Built<'_>, about: &About, lease: &Lease) -> Result<(), Failure> {
+fn layout(
+    path: &Path,
+    name: Option<&Reference>,
+    built: &Built<'_>,
+    about: &About,
+    lease: &Lease,
+) -> Result<(), Failure> {
     let image = store_image(lease, &built.tree, &built.contents, about, &[])?;
     let blobs = path.join("blobs/sha256");
-    fs::create_dir_all(&blobs)?;
+    // One by one: a directory that an interrupt removed is not made again.
+    fs::create_dir(path.join("blobs"))?;
+    fs::create_dir(&blobs)?;
     let manifest = &image.descriptor;
     let layers = image.layers().map(|(_, layer)| layer.digest).collect::<Vec<_>>();
     for digest in [manifest.digest, image.id().0].iter().chain(&layers) {
@@ -206,7 +236,7 @@ fn layout(path: &Path, built: &Built<'_>, about: &About, lease: &Lease) -> Resul
     }
     let mut descriptor = serde_json::to_value(manifest)?;
     if let Some(fields) = descriptor.as_object_mut() {
-        let name = format!("{}:{}", about.distribution, about.suite);
+        let name = name.map_or_else(|| format!("{}:{}", about.distribution, about.suite), Reference::familiar);
         fields.insert("annotations".into(), serde_json::json!({"org.opencontainers.image.ref.name": name}));
     }
     let index = serde_json::json!({

@@ -1,0 +1,98 @@
+//! Interrupts while something of the user's is written: what is half made goes, and then the program.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use bedplate_sys::process::exit_now;
+use bedplate_sys::signals::Signals;
+
+use crate::failure::Failure;
+
+/// What a terminal, a supervisor and a closed terminal send: HUP, INT, TERM.
+const SIGNALS: [i32; 3] = [1, 2, 15];
+
+/// How long an interrupt waits to be seen.
+const PACE: Duration = Duration::from_millis(20);
+
+/// How often it is tried to remove what other threads still write to.
+const TRIES: usize = 100;
+
+/// Something that is being made where the user wants it.
+#[derive(Debug, Clone)]
+pub(crate) enum HalfMade {
+    /// A file.
+    File(PathBuf),
+    /// A directory that was not there.
+    Directory(PathBuf),
+    /// A directory that was there and empty.
+    ContentOf(PathBuf),
+}
+
+impl HalfMade {
+    /// Removes it.
+    ///
+    /// # Errors
+    /// Where something of it cannot be removed.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        let removed = match self {
+            Self::File(path) => std::fs::remove_file(path),
+            Self::Directory(path) => std::fs::remove_dir_all(path),
+            Self::ContentOf(path) => emptied(path),
+        };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn emptied(path: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+/// Begins something with `begin` and does some work on it; an interrupt meanwhile removes what is half made and ends the
+/// program with 128 and the signal's number.
+///
+/// Threads that the work starts leave these signals alone.
+///
+/// # Errors
+/// Those of the beginning and the work, and where signals cannot be waited for.
+pub(crate) fn guarded<B, T>(
+    begin: impl FnOnce() -> Result<(HalfMade, B), Failure>,
+    work: impl FnOnce(B) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let signals = Signals::take(&SIGNALS)?;
+    let (half_made, begun) = begin()?;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                if let Ok(Some(signal)) = signals.next() {
+                    // Others still write: what cannot be removed at once may be a moment later.
+                    for _ in 0..TRIES {
+                        if half_made.remove().is_ok() {
+                            break;
+                        }
+                        thread::sleep(PACE);
+                    }
+                    exit_now(128 + signal);
+                }
+                thread::park_timeout(PACE);
+            }
+        });
+        let result = work(begun);
+        done.store(true, Ordering::Release);
+        watcher.thread().unpark();
+        result
+    })
+}
