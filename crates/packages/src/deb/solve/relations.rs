@@ -153,6 +153,11 @@ impl<'u, 'a> Book<'u, 'a> {
                     for relation in group.alternatives() {
                         entries.extend(self.conflicting(&relation?, it.slot));
                     }
+                    // The walk stops at the first that it cannot push out: which that is must not hang on the index.
+                    entries.sort_by_key(|entry| {
+                        let it = &universe.entries[*entry as usize];
+                        (it.package.name, universe.slots[it.slot as usize].architecture)
+                    });
                     Ok(Conflict { against, text: group.as_str(), entries })
                 });
                 match read {

@@ -397,6 +397,33 @@ fn waves_without_an_index() {
     assert_eq!(plan(Some(&[1, 99])), [(vec![1, 2], vec![2, 1]), (vec![0, 3, 4], vec![4, 3, 0])]);
 }
 
+/// `a` excludes what provides `v`: `b`, which was chosen for it, and `j`, which is needed.
+#[test]
+fn what_is_pushed_out_first_does_not_hang_on_the_order_of_stanzas() {
+    let lines = [
+        "a 1; Conflicts: v",
+        "b 1; Provides: v, w",
+        "c 1",
+        "d 1",
+        "f 1; Depends: h",
+        "h 1; Pre-Depends: v; Depends: j (<< 2)",
+        "j 1; Depends: a | c; Provides: v, w",
+    ];
+    let mut found = Vec::new();
+    for turn in 0..lines.len() {
+        let mut turned = lines.to_vec();
+        turned.rotate_left(turn);
+        for wish in ["d,f", "f,d"] {
+            let result = solve(&[(500, turned.clone())], &[], &custom(wish), |result, _| {
+                result.map(|selection| print(&selection))
+            });
+            found.push(result.unwrap());
+        }
+    }
+    found.dedup();
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
 /// A small archive: packages `a` to `l` with relations to each other and to two virtual names.
 fn archive() -> impl Strategy<Value = Vec<String>> {
     let name = || prop_oneof![6 => (0u8..12).prop_map(|n| char::from(b'a' + n).to_string()), 1 => Just("v".to_owned()), 1 => Just("w".to_owned())];
