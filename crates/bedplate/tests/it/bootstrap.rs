@@ -216,7 +216,7 @@ fn bookworm_takes_usr_is_merged_as_the_official_images_do() {
     let cases: [(Era, &[&str], &str); 4] = [
         (Era::Bookworm, &[], "helpers usr-is-merged"),
         (Era::Bookworm, &["--include", "usrmerge"], "helpers perl usrmerge"),
-        (Era::Bookworm, &["--no-merged-usr"], "helpers perl usrmerge"),
+        (Era::Bookworm, &["--no-merged-usr"], "helpers usr-is-merged"),
         (Era::Trixie, &[], "helpers perl usrmerge"),
     ];
     for (era, words, expected) in cases {
