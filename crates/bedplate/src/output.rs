@@ -12,6 +12,9 @@ use bedplate_sys::rooted::Handle;
 use crate::failure::{Failure, Kind};
 use crate::interrupt::{HalfMade, guarded};
 
+/// The status of a program that the signal PIPE ended, as shells give it.
+const CLOSED_PIPE: u8 = 128 + 13;
+
 /// Bytes written at once.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
@@ -62,7 +65,8 @@ pub(crate) fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<
     })
 }
 
-/// Writes an archive to standard output. A reader that goes away before its end is told of: half an archive is none.
+/// Writes an archive to standard output. A reader that goes away before its end ends the program as the signal would:
+/// without a word, and not with success, since half an archive is none.
 ///
 /// # Errors
 /// What `write` says.
@@ -70,7 +74,7 @@ pub(crate) fn to_stdout(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     let written = write(&mut out).and_then(|()| Ok(out.flush()?));
     written.map_err(|failure| match failure.is_broken_pipe() {
-        true => Failure::new(Kind::Environment, "standard output was closed before the end of the archive"),
+        true => Failure::silent(CLOSED_PIPE),
         false => failure,
     })
 }
