@@ -43,8 +43,16 @@ impl HalfMade {
             Self::ContentOf(path) => emptied(path),
         };
         match removed {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Not if it is only something in it that somebody else removed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_gone() => Ok(()),
             other => other,
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::File(path) | Self::Directory(path) => path.symlink_metadata().is_err(),
+            Self::ContentOf(path) => path.read_dir().is_ok_and(|mut entries| entries.next().is_none()),
         }
     }
 }
@@ -60,6 +68,18 @@ fn emptied(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Waits, but not for long, for threads of earlier work to be gone: one that is just ending would take a signal that is
+/// blocked here only, and the program would end without cleaning up.
+fn await_threads() {
+    let alone = || std::fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() <= 1);
+    for _ in 0..TRIES {
+        if alone() {
+            break;
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+}
+
 /// Begins something with `begin` and does some work on it; an interrupt meanwhile removes what is half made and ends the
 /// program with 128 and the signal's number.
 ///
@@ -72,6 +92,7 @@ pub(crate) fn guarded<B, T>(
     work: impl FnOnce(B) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let signals = Signals::take(&SIGNALS)?;
+    await_threads();
     let (half_made, begun) = begin()?;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -216,7 +216,7 @@ fn an_interrupt_leaves_nothing_half_made() {
             std::fs::create_dir_all(sandbox.path("there")).unwrap();
             continue;
         }
-        assert_eq!(seen(), before, "{output} {signal}");
+        assert_eq!(seen(), before, "{output} {signal}: {status}, {:?}", said.collect::<Vec<_>>());
     }
 }
 
