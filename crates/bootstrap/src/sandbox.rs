@@ -42,6 +42,12 @@ const GUARDED: [(&[&str], &str); 3] = [
     (&["usr/bin/ischroot", "bin/ischroot"], NOTHING),
 ];
 
+/// What makes devices; its package's script does so, which only the machine's root can, and `/dev` is no part of an image.
+const MAKEDEV: &str = "sbin/MAKEDEV";
+
+/// A device that keeps it from that: somebody else manages `/dev`.
+const DEVFS: &str = "/dev/.devfsd";
+
 /// The container for scripts over a root that holds `tree`; `network` gives it the host's.
 pub(crate) fn config(
     lease: &Lease,
@@ -49,15 +55,18 @@ pub(crate) fn config(
     mut mounts: Vec<Mount>,
     network: Option<String>,
 ) -> Result<RuntimeConfig, RootError> {
+    let present = |name: &&&str| {
+        let path = TreePath::parse(name.as_bytes()).ok();
+        path.is_some_and(|path| matches!(tree.resolve(&path, true), Ok((_, Some(_)))))
+    };
     mounts.push(guard(lease, "/usr/sbin/policy-rc.d", POLICY)?);
     for (names, text) in GUARDED {
-        let present = |name: &&&str| {
-            let path = TreePath::parse(name.as_bytes()).ok();
-            path.is_some_and(|path| matches!(tree.resolve(&path, true), Ok((_, Some(_)))))
-        };
         if let Some(name) = names.iter().find(present) {
             mounts.push(guard(lease, &format!("/{name}"), text)?);
         }
+    }
+    if present(&&MAKEDEV) {
+        mounts.push(bind("/dev/null".into(), DEVFS));
     }
     Ok(RuntimeConfig {
         hostname: HOSTNAME.to_owned(),
@@ -101,4 +110,26 @@ pub(crate) fn environment(epoch: i64) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bedplate_store::{OpenOptions, Store};
+    use bedplate_tree::{Entry, Metadata};
+
+    #[test]
+    fn what_makes_devices_is_kept_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&OpenOptions::new(folder.path().join("store"))).unwrap();
+        let lease = store.lease().unwrap();
+        for (path, expected) in [("sbin/MAKEDEV", true), ("sbin/other", false)] {
+            let mut tree = Tree::new();
+            tree.put(&TreePath::parse(b"sbin").unwrap(), Entry::directory(Metadata::default())).unwrap();
+            let file = Entry::file(bedplate_tree::Content::empty(), Metadata::default());
+            tree.put(&TreePath::parse(path.as_bytes()).unwrap(), file).unwrap();
+            let config = config(&lease, &tree, Vec::new(), None).unwrap();
+            assert_eq!(config.mounts.iter().any(|mount| mount.target() == DEVFS), expected, "{path}");
+        }
+    }
 }
