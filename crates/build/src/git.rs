@@ -10,7 +10,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use thiserror::Error;
@@ -59,6 +59,15 @@ pub enum GitError {
     /// It cannot be started.
     #[error("cannot start git")]
     Start(#[source] io::Error),
+    /// Something of a checkout that is not to be kept cannot be removed.
+    #[error("cannot remove {path:?} of the checkout")]
+    Remove {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A command of git failed.
     #[error("git {command} failed: {said}")]
     Failed {
@@ -226,7 +235,9 @@ fn remove(path: &Path) -> Result<(), GitError> {
         false => std::fs::remove_file(path),
     };
     match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::Start(error)),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(GitError::Remove { path: path.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }

@@ -88,7 +88,6 @@ fn last_of(path: &str) -> &str {
 }
 
 /// What a runtime is given for the mounts of a step.
-#[derive(Default)]
 pub(crate) struct Given {
     pub(crate) mounts: Vec<RunMount>,
     /// Variables that count where nothing else sets them.
@@ -195,7 +194,7 @@ impl Executor<'_, '_, '_> {
 
     /// Looks up what was given to the build for the mounts of a step.
     pub(crate) fn given(&self, planned: &[Planned]) -> Result<Given, StepError> {
-        let Given { mut mounts, mut defaults, mut secrets } = Given::default();
+        let (mut mounts, mut defaults, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         for one in planned {
             let Planned { mount, target, files } = one;
             let (target, (uid, gid)) = (target.clone(), one.owner());

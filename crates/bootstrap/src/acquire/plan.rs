@@ -631,6 +631,14 @@ mod tests {
     }
 
     #[test]
+    fn a_suite_has_ended_by_its_date_wherever_its_archive_is() {
+        let plan = plan(&Request::new("bullseye"), &Host::default()).unwrap();
+        let until = plan.suite.until.unwrap();
+        let ended = |now| plan.notices_at(now).iter().filter(|n| matches!(n, Notice::Ended { .. })).count();
+        assert_eq!((ended(until), ended(until + 1)), (0, 1));
+    }
+
+    #[test]
     fn the_host_decides_on_valid_until_for_its_own_archives_only() {
         let mut host = host("debian", "deb http://m.example/debian trixie main\n");
         host.apt_conf =
