@@ -8,7 +8,7 @@ use bedplate_image::config_edit::shell_of;
 use bedplate_image::instruction::config_change;
 use bedplate_image::{ConfigChange, ConfigEditor, ContentSources};
 use bedplate_oci::{Created, Digest, ImageConfig, Platform, Reference, SCRATCH, annotation, to_json};
-use bedplate_run::Bytes;
+use bedplate_run::{Bytes, Mount};
 use bedplate_store::{Image, Lease, Store};
 use bedplate_tree::{Content, Delta, Metadata, Timestamp, Tree, TreePath, diff};
 
@@ -524,7 +524,7 @@ impl Executor<'_, '_, '_> {
         self.layer(state, key.finish(), text, |this, state| {
             let Given { mut mounts, defaults, secrets } = this.given(&planned)?;
             if let (Some(content), Some(target)) = (script, words.first().cloned()) {
-                mounts.push(RunMount::File { target, content, mode: 0o755, uid: 0, gid: 0 });
+                mounts.push(RunMount::Ready(Mount::File { target, content, mode: 0o755, uid: 0, gid: 0 }));
             }
             let env: Vec<String> = defaults.into_iter().chain(env).chain(secrets).collect();
             let layers = state.diff_ids();

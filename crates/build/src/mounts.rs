@@ -217,7 +217,14 @@ impl Executor<'_, '_, '_> {
                     gid,
                     read_only: mount.read_only,
                 }),
-                MountType::Tmpfs => mounts.push(RunMount::Tmpfs { target, size: mount.size }),
+                MountType::Tmpfs => mounts.push(RunMount::Ready(bedplate_run::Mount::Tmpfs {
+                    target,
+                    read_only: false,
+                    exec: true,
+                    suid: false,
+                    dev: false,
+                    options: mount.size.map_or_else(String::new, |size| format!("size={size}")),
+                })),
                 MountType::Secret => {
                     let id = one.id();
                     let Some(secret) = self.request.secrets.iter().find(|secret| secret.id == id) else {
@@ -234,7 +241,7 @@ impl Executor<'_, '_, '_> {
                     }
                     if !target.is_empty() {
                         let (content, mode) = (secret.content.clone(), mount.mode.unwrap_or(0o400));
-                        mounts.push(RunMount::File { target, content, mode, uid, gid });
+                        mounts.push(RunMount::Ready(bedplate_run::Mount::File { target, content, mode, uid, gid }));
                     }
                 }
                 MountType::Ssh => {
@@ -248,7 +255,12 @@ impl Executor<'_, '_, '_> {
                     if defaults.is_empty() {
                         defaults.push(format!("{AGENT_VARIABLE}={target}"));
                     }
-                    mounts.push(RunMount::Agent { target, socket: agent.socket.clone() });
+                    mounts.push(RunMount::Ready(bedplate_run::Mount::Bind {
+                        source: agent.socket.clone(),
+                        target,
+                        read_only: false,
+                        recursive: false,
+                    }));
                 }
             }
         }

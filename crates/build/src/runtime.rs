@@ -185,10 +185,7 @@ impl<'a> Runtime<'a> {
             recursive: false,
         };
         Ok(match mount {
-            RunMount::File { target, content, mode, uid, gid } => {
-                let (target, content) = (target.clone(), content.clone());
-                Mount::File { target, content, mode: *mode, uid: *uid, gid: *gid }
-            }
+            RunMount::Ready(mount) => mount.clone(),
             // What was unpacked for all is shown as it is to those who cannot change it.
             RunMount::Files { target, files: Files { path, layers: Some(layers), .. }, writable: false } => {
                 let merged = SnapshotOptions { stacked: false, ..options.clone() };
@@ -222,15 +219,6 @@ impl<'a> Runtime<'a> {
                 held.caches.push(cache);
                 bind(top, target, *read_only)
             }
-            RunMount::Tmpfs { target, size } => Mount::Tmpfs {
-                target: target.clone(),
-                read_only: false,
-                exec: true,
-                suid: false,
-                dev: false,
-                options: size.map_or_else(String::new, |size| format!("size={size}")),
-            },
-            RunMount::Agent { target, socket } => bind(socket.clone(), target, false),
         })
     }
 

@@ -3,11 +3,9 @@
 //! The builder knows images, keys and layers; a [`Runner`] knows processes. It is given the layers below and says
 //! what the process changed.
 
-use std::path::PathBuf;
-
 use bedplate_image::ContentSources;
 use bedplate_oci::{ContainerConfig, DiffId, Digest};
-use bedplate_run::Bytes;
+use bedplate_run::Mount;
 use bedplate_store::CacheSharing;
 use bedplate_sys::userns::NoRange;
 use bedplate_tree::{Delta, Tree, TreePath};
@@ -15,22 +13,11 @@ use thiserror::Error;
 
 use crate::request::Observer;
 
-/// Something that a process sees only while it runs: nothing of it is in the layer. `target` is where, an absolute path.
+/// Something that a process sees only while it runs: nothing of it is in the layer.
 #[derive(Debug, Clone)]
 pub enum RunMount {
-    /// A file in memory: the script of a heredoc, a secret.
-    File {
-        /// Where.
-        target: String,
-        /// Its content.
-        content: Bytes,
-        /// Its mode.
-        mode: u32,
-        /// Its user.
-        uid: u32,
-        /// Its group.
-        gid: u32,
-    },
+    /// What the runtime mounts as it is: a file in memory (a script, a secret), a file system in memory, an agent's socket.
+    Ready(Mount),
     /// Files of a context, a stage or an image.
     Files {
         /// Where.
@@ -58,20 +45,6 @@ pub enum RunMount {
         gid: u32,
         /// Whether writing is refused.
         read_only: bool,
-    },
-    /// An empty file system in memory.
-    Tmpfs {
-        /// Where.
-        target: String,
-        /// Its size in bytes; `None` for the kernel's choice.
-        size: Option<u64>,
-    },
-    /// The socket of an agent.
-    Agent {
-        /// Where.
-        target: String,
-        /// The socket of the host.
-        socket: PathBuf,
     },
 }
 

@@ -2,6 +2,7 @@
 
 use bedplate_build::{BuildContext, CommandFailure, Observer, RunMount, RunOutcome, RunStep, Runner};
 use bedplate_image::ContentSources;
+use bedplate_run::Mount;
 use bedplate_tree::{Action, Change, Content, Delta, Entry, Metadata, Timestamp, TreePath};
 
 use crate::kit::*;
@@ -35,11 +36,12 @@ impl Runner for Fake {
 
 fn shown(mount: &RunMount) -> (&str, String) {
     match mount {
-        RunMount::File { target, content, .. } => (target, String::from_utf8_lossy(&content.0).into_owned()),
+        RunMount::Ready(Mount::File { target, content, .. }) => {
+            (target, String::from_utf8_lossy(&content.0).into_owned())
+        }
+        RunMount::Ready(other) => (other.target(), format!("{other:?}")),
         RunMount::Files { target, files, writable } => (target, format!("{} writable={writable}", files.path)),
         RunMount::Cache { target, sharing, mode, .. } => (target, format!("{sharing:?} {mode:o}")),
-        RunMount::Tmpfs { target, size } => (target, format!("{size:?}")),
-        RunMount::Agent { target, socket } => (target, socket.display().to_string()),
     }
 }
 
