@@ -80,6 +80,18 @@ fn await_threads() {
     }
 }
 
+/// Removes what others still write to: what cannot be removed at once may be a moment later, and in a directory that
+/// stays something new may appear until the work has `ended`, which it soon does where its files are gone.
+fn remove_under(half_made: &HalfMade, ended: &AtomicBool) {
+    for _ in 0..TRIES {
+        let stays = matches!(half_made, HalfMade::ContentOf(_)) && !ended.load(Ordering::Acquire);
+        if half_made.remove().is_ok() && !stays {
+            break;
+        }
+        thread::sleep(PACE);
+    }
+}
+
 /// Begins something with `begin` and does some work on it; an interrupt meanwhile removes what is half made and ends the
 /// program with 128 and the signal's number.
 ///
@@ -99,13 +111,7 @@ pub(crate) fn guarded<B, T>(
         let watcher = scope.spawn(|| {
             while !done.load(Ordering::Acquire) {
                 if let Ok(Some(signal)) = signals.next() {
-                    // Others still write: what cannot be removed at once may be a moment later.
-                    for _ in 0..TRIES {
-                        if half_made.remove().is_ok() {
-                            break;
-                        }
-                        thread::sleep(PACE);
-                    }
+                    remove_under(&half_made, &done);
                     exit_now(128 + signal);
                 }
                 thread::park_timeout(PACE);
@@ -116,4 +122,27 @@ pub(crate) fn guarded<B, T>(
         watcher.thread().unpark();
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_appears_in_a_directory_that_stays_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = AtomicBool::new(false);
+        std::fs::create_dir_all(folder.path().join("first/deep")).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while folder.path().join("first").exists() {
+                    thread::yield_now();
+                }
+                std::fs::create_dir(folder.path().join("second")).unwrap();
+                ended.store(true, Ordering::Release);
+            });
+            remove_under(&HalfMade::ContentOf(folder.path().to_owned()), &ended);
+        });
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
 }

@@ -7,6 +7,7 @@ mod server;
 mod tls;
 mod transfers;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bedplate_fetch::{Expected, FetchError, Fetcher, Limits, Options, Response, Url, names::NameFiles};
@@ -16,12 +17,9 @@ const ANYTHING: Expected = Expected { digest: None, size: None, max_size: 64 << 
 
 /// Options that fail fast, and know some host names.
 fn options() -> Options {
-    let folder = std::env::temp_dir().join(format!("bedplate-fetch-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let hosts = folder.join("hosts");
-    std::fs::write(&hosts, "127.0.0.1 a.example b.example secure.example proxy.example\n").unwrap();
+    let hosts = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http/hosts"));
     Options {
-        names: NameFiles { hosts, resolv_conf: folder.join("none") },
+        names: NameFiles { resolv_conf: hosts.with_file_name("none"), hosts },
         limits: Limits {
             backoff: Duration::from_millis(1),
             max_backoff: Duration::from_millis(20),
