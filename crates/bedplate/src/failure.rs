@@ -78,8 +78,14 @@ impl Failure {
     /// Puts what was attempted in front: `cannot import "x.tar"`.
     pub(crate) fn context(self, message: impl Into<String>) -> Self {
         let Self { message: cause, source, hint, kind, status, silent } = self;
-        let source = Box::new(Cause { message: cause, source });
+        let source = Box::new(Cause { message: cause, source, judged: None });
         Self { message: message.into(), source: Some(source), hint, kind, status, silent }
+    }
+
+    /// Hands the failure through a library that knows errors only; what comes out again is of the same kind, with the same
+    /// hint.
+    pub(crate) fn into_error(self) -> Box<dyn Error + Send + Sync> {
+        Box::new(Cause { message: self.message, source: self.source, judged: Some((self.kind, self.hint)) })
     }
 
     /// Says what to do about it.
@@ -152,6 +158,8 @@ impl Failure {
 struct Cause {
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// The kind and the hint of a failure that went through a library.
+    judged: Option<(Kind, Option<String>)>,
 }
 
 impl std::fmt::Display for Cause {
@@ -182,6 +190,9 @@ fn classify(error: &(dyn Error + 'static)) -> Kind {
     }
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if let Some(Cause { judged: Some((kind, _)), .. }) = error.downcast_ref() {
+            return *kind;
+        }
         if let Some(error) = of_acquiring(error) {
             return of_archive(error.kind());
         }
@@ -243,6 +254,9 @@ fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
     let mut last = None;
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if let Some(Cause { judged: Some((_, hint)), .. }) = error.downcast_ref() {
+            return hint.clone();
+        }
         last = last.or(error.downcast_ref::<BootstrapError>().and_then(BootstrapError::hint));
         if let Some(hint) = of_acquiring(error).and_then(AcquireError::hint) {
             return Some(hint);
@@ -290,6 +304,14 @@ mod tests {
              hint: free some space, or name another place with --root\n"
         );
         assert_eq!(failure.exit_status(), 69);
+    }
+
+    #[test]
+    fn a_failure_comes_out_of_a_library_as_it_went_in() {
+        let failure = Failure::new(Kind::Environment, "no network").hint("plug it in").context("cannot fetch x");
+        let failure = Failure::from(io::Error::other(failure.into_error()));
+        assert_eq!((failure.exit_status(), failure.hint.as_deref()), (69, Some("plug it in")));
+        assert_eq!(failure.render(), "error: cannot fetch x\n  cause: no network\nhint: plug it in\n");
     }
 
     #[test]

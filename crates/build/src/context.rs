@@ -30,6 +30,9 @@ use crate::select::Reach;
 /// The largest Dockerfile or ignore file that is read from a context, in bytes: what their parsers take at most.
 pub const MAX_CONTEXT_FILE: u64 = 16 * 1024 * 1024;
 
+/// What messages call the context of a build.
+const PLACE: &str = "the build context";
+
 /// A context cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -101,6 +104,7 @@ impl Streams {
 pub struct BuildContext {
     kind: Kind,
     ignore: Option<Ignore>,
+    place: String,
 }
 
 #[derive(Debug)]
@@ -122,7 +126,7 @@ impl BuildContext {
     /// A context without files.
     #[must_use]
     pub fn empty() -> Self {
-        Self { kind: Kind::Empty, ignore: None }
+        Self { kind: Kind::Empty, ignore: None, place: PLACE.to_owned() }
     }
 
     /// The files below a directory.
@@ -133,7 +137,11 @@ impl BuildContext {
         let root = Root::open(path).map_err(|source| ContextError::Open { path: path.to_owned(), source })?;
         let fd = root.handle().try_clone_fd().map_err(|source| ContextError::Open { path: path.to_owned(), source })?;
         let label = String::from_utf8_lossy(path.as_os_str().as_bytes());
-        Ok(Self { kind: Kind::Directory { handle: Handle::from_fd(fd, &label) }, ignore: None })
+        Ok(Self {
+            kind: Kind::Directory { handle: Handle::from_fd(fd, &label) },
+            ignore: None,
+            place: PLACE.to_owned(),
+        })
     }
 
     /// The files in a tar archive, compressed or not, which is read to its end.
@@ -148,7 +156,19 @@ impl BuildContext {
         let scanned = Index::copy_tar(decoder, &file, false).map_err(ContextError::Archive)?;
         let tree = tree_of(&scanned.index, &TreePath::root())?;
         let digest = Digest::from_bytes(scanned.index.diff_id());
-        Ok(Self { kind: Kind::Archive { tree, digest, file }, ignore: None })
+        Ok(Self { kind: Kind::Archive { tree, digest, file }, ignore: None, place: PLACE.to_owned() })
+    }
+
+    /// Calls it by a name: it is not the context of the build.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.place = format!("the context {name:?}");
+        self
+    }
+
+    /// What messages call it.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Leaves out what an ignore file excludes.

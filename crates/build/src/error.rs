@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::context::ContextError;
 use crate::git::GitError;
+use crate::named::NamedError;
 use crate::step_run::CommandFailure;
 
 /// A build failed.
@@ -86,6 +87,18 @@ pub enum StepError {
         #[source]
         source: StoreError,
     },
+    /// What a name was given for cannot be had.
+    #[error("cannot have {name:?}")]
+    Named {
+        /// The name.
+        name: String,
+        /// Why.
+        #[source]
+        source: NamedError,
+    },
+    /// Another stage failed.
+    #[error("stopped, since another stage failed")]
+    Stopped,
     /// The platform is malformed.
     #[error("platform {text:?} is malformed")]
     Platform {

@@ -1,28 +1,23 @@
-//! A whole build: stages in order, each instruction carried out.
+//! One stage: its instructions carried out in order.
 
 use bedplate_dockerfile::{
     Escape, Instruction, Network, Node, Position, Program, Run, Scope, Security, Word, parse_trigger,
 };
-use bedplate_image::command::check_command;
 use bedplate_image::config_edit::shell_of;
 use bedplate_image::instruction::config_change;
-use bedplate_image::{ConfigChange, ConfigEditor, ContentSources};
-use bedplate_oci::{Created, Digest, ImageConfig, Platform, Reference, SCRATCH, annotation, to_json};
+use bedplate_image::{ConfigChange, ContentSources};
+use bedplate_oci::Digest;
 use bedplate_run::{Bytes, Mount};
-use bedplate_store::{Image, Lease, Store};
-use bedplate_tree::{Content, Delta, Metadata, Timestamp, Tree, TreePath, diff};
+use bedplate_tree::{Content, Delta, Metadata, Tree, TreePath, diff};
 
-use crate::add::expand_fault;
+use crate::build::{At, Build, in_one_line};
 use crate::cache::{self, KeyBuilder};
-use crate::context::{BuildContext, Streams};
 use crate::copy::make_directories;
-use crate::error::{BuildError, Step, StepError};
-use crate::hashes::Hashes;
+use crate::error::{BuildError, StepError};
 use crate::mounts::Given;
-use crate::request::{Event, Observer, Remark, Request};
-use crate::scope::Globals;
+use crate::request::{Event, Remark, StepId};
 use crate::stage::StageState;
-use crate::step_run::{RunMount, RunStep, Runner};
+use crate::step_run::{RunMount, RunStep};
 use crate::{history, owner, plan};
 
 /// How deeply stages may be begun in the midst of others: only triggers of a base name stages that late.
@@ -31,330 +26,106 @@ const MAX_NESTED_STAGES: usize = 16;
 /// Where the file of a heredoc with a `#!` line lies while it runs.
 const SCRIPTS: &str = "/dev/pipes";
 
-/// Keys of a config that speak of the container in which another builder made the image.
-const FOREIGN_KEYS: [&str; 3] = ["container", "container_config", "docker_version"];
-
-/// What a build made.
-#[derive(Debug)]
-pub struct Built {
-    /// The image.
-    pub image: Image,
-    /// What was remarked, in order.
-    pub remarks: Vec<Remark>,
-}
-
-/// Builds an image and names it.
-///
-/// Without a `runner` RUN is an error.
-///
-/// # Errors
-/// [`BuildError`]. Layers of the steps that succeeded stay in the cache; no name is changed.
-pub fn build<'r>(
-    lease: &Lease,
-    context: &BuildContext,
-    request: &Request<'_>,
-    runner: Option<&mut (dyn Runner + 'r)>,
-    observer: &mut Observer<'_>,
-) -> Result<Built, BuildError> {
-    let file = request.dockerfile;
-    let target = plan::target(file, request.target)?;
-    let platform = request.platform.clone().unwrap_or_else(|| request.host.clone());
-    let label = plan::label(target, &file.stages[target]);
-    let streams = Streams::default();
-    let contents = {
-        let streams = streams.clone();
-        let store = lease.store();
-        ContentSources::new().with_streams(move |digest| {
-            if let Some(file) = streams.open(digest)? {
-                return Ok(Some(file));
-            }
-            Ok(Some(store.open_layer(&bedplate_oci::DiffId(*digest))?))
-        })
-    };
-    let mut executor = Executor {
-        request,
-        lease,
-        store: lease.store(),
-        context,
-        contents,
-        hashes: Hashes::new(context.identity().as_deref(), lease),
-        streams,
-        globals: Globals::new(request.build_args, &platform, &request.host, &label),
-        platform,
-        done: vec![None; file.stages.len()],
-        bases: vec![None; file.stages.len()],
-        depth: 0,
-        runner,
-        observer,
-        remarks: Vec::new(),
-    };
-    for warning in &file.warnings {
-        executor.remark(Remark::Dockerfile(warning.clone()));
-    }
-    executor.globals()?;
-    executor.stages(target)?;
-    executor.hashes.save(lease);
-    executor.finish(target)
-}
-
-/// What a stage begins with.
-#[derive(Debug, Clone)]
-enum Base {
-    Scratch,
-    Stage(usize),
-    Image { name: String, platform: Option<Platform> },
-}
-
-pub(crate) struct Executor<'a, 'o, 'r> {
-    pub(crate) request: &'a Request<'a>,
-    pub(crate) lease: &'a Lease,
-    pub(crate) store: &'a Store,
-    pub(crate) context: &'a BuildContext,
+/// Carries out stages, one after the other; every thread of a build has its own.
+pub(crate) struct Executor<'b, 'a> {
+    pub(crate) build: &'b Build<'a>,
+    /// What the trees at hand are read through.
     pub(crate) contents: ContentSources<'a>,
-    pub(crate) hashes: Hashes,
-    pub(crate) streams: Streams,
-    globals: Globals,
-    platform: Platform,
-    pub(crate) done: Vec<Option<StageState>>,
-    bases: Vec<Option<Base>>,
+    /// The step at hand.
+    step: StepId,
     depth: usize,
-    runner: Option<&'a mut (dyn Runner + 'r)>,
-    observer: &'a mut Observer<'o>,
-    remarks: Vec<Remark>,
 }
 
-/// A place in the Dockerfile whose step is being done.
-#[derive(Clone)]
-pub(crate) struct At {
-    pub(crate) position: Position,
-    pub(crate) text: String,
-    pub(crate) trigger: bool,
-    pub(crate) escape: Escape,
-}
-
-impl At {
-    fn failed(&self, source: StepError) -> BuildError {
-        let step = Step { position: self.position, text: self.text.clone(), trigger: self.trigger };
-        BuildError::Step { step, source: Box::new(source) }
-    }
-}
-
-/// The text of an instruction in one line, for messages.
-fn in_one_line(text: &str) -> String {
-    const SHOWN: usize = 200;
-    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = line.char_indices().nth(SHOWN) {
-        line.truncate(end);
-        line.push('\u{2026}');
-    }
-    line
-}
-
-impl Executor<'_, '_, '_> {
-    pub(crate) fn remark(&mut self, remark: Remark) {
-        if !self.remarks.contains(&remark) {
-            (self.observer)(Event::Remark(&remark));
-            self.remarks.push(remark);
-        }
+impl<'b, 'a> Executor<'b, 'a> {
+    pub(crate) fn new(build: &'b Build<'a>) -> Self {
+        Self { build, contents: build.contents(), step: StepId(0), depth: 0 }
     }
 
-    pub(crate) fn undefined(&mut self, position: Position, names: Vec<String>) {
-        for name in names {
-            self.remark(Remark::Undefined { position, name });
-        }
+    pub(crate) fn remark(&self, remark: Remark) {
+        self.build.remark(remark);
     }
 
-    pub(crate) fn word(&mut self, word: &Word, escape: Escape, scope: &dyn Scope) -> Result<String, StepError> {
-        let expansion = word.expand(escape, scope).map_err(|source| expand_fault(word, source))?;
-        self.undefined(word.position(), expansion.undefined);
-        Ok(expansion.text)
+    pub(crate) fn undefined(&self, position: Position, names: Vec<String>) {
+        self.build.undefined(position, names);
     }
 
-    fn at(&self, node: &Node) -> At {
-        At {
-            position: node.span.start,
-            text: in_one_line(&node.original),
-            trigger: false,
-            escape: self.request.dockerfile.directives.escape(),
-        }
+    pub(crate) fn word(&self, word: &Word, escape: Escape, scope: &dyn Scope) -> Result<String, StepError> {
+        self.build.word(word, escape, scope)
     }
 
-    /// Takes the ARGs before the first FROM.
-    fn globals(&mut self) -> Result<(), BuildError> {
-        for node in &self.request.dockerfile.global {
-            let at = self.at(node);
-            let Instruction::Arg(arguments) = &node.instruction else { continue };
-            let before = self.globals.clone();
-            for argument in &arguments.arguments {
-                let name = self.word(&argument.name, at.escape, &before).map_err(|e| at.failed(e))?;
-                let default = match &argument.default {
-                    Some(word) => Some(self.word(word, at.escape, &before).map_err(|e| at.failed(e))?),
-                    None => None,
-                };
-                self.globals.declare(&name, default);
-            }
-        }
-        Ok(())
-    }
-
-    fn base_at(&self, index: usize) -> At {
-        let node = &self.request.dockerfile.stages[index].node;
-        At {
-            position: node.span.start,
-            text: in_one_line(&node.original),
-            trigger: false,
-            escape: self.request.dockerfile.directives.escape(),
-        }
-    }
-
-    /// Builds the stages that the target needs, the earlier first.
-    fn stages(&mut self, target: usize) -> Result<(), BuildError> {
-        let file = self.request.dockerfile;
-        let mut needed = vec![false; target + 1];
-        needed[target] = true;
-        for index in (0..=target).rev() {
-            if !needed[index] {
-                continue;
-            }
-            let base = self.base(index).map_err(|error| self.base_at(index).failed(error))?;
-            if let Base::Stage(other) = base {
-                needed[other] = true;
-            }
-            self.bases[index] = Some(base);
-            for other in plan::sources(file, index, &file.stages[index]) {
-                needed[other] = true;
-            }
-        }
-        for index in (0..=target).filter(|index| needed[*index]) {
-            self.stage(index)?;
-        }
-        Ok(())
-    }
-
-    fn base(&mut self, index: usize) -> Result<Base, StepError> {
-        let file = self.request.dockerfile;
-        let from = &file.stages[index].from;
-        let escape = file.directives.escape();
-        let globals = self.globals.clone();
-        let name = self.word(&from.image, escape, &globals)?;
-        if name.is_empty() {
-            return Err(StepError::EmptyBase { word: from.image.as_str().to_owned() });
-        }
-        let platform = match &from.platform {
-            None => self.request.platform.clone(),
-            Some(word) => {
-                let text = self.word(word, escape, &globals)?;
-                match text.as_str() {
-                    "" => self.request.platform.clone(),
-                    _ => Some(text.parse().map_err(|_| StepError::Platform { text })?),
-                }
-            }
-        };
-        if name == SCRATCH {
-            return Ok(Base::Scratch);
-        }
-        let named =
-            |other: &usize| file.stages[*other].name().is_some_and(|known| known.as_str() == name.to_lowercase());
-        if let Some(other) = (0..index).rev().find(named) {
-            return Ok(Base::Stage(other));
-        }
-        Ok(Base::Image { name, platform })
-    }
-
-    pub(crate) fn image(&self, name: &str, platform: Option<&Platform>, before: usize) -> Result<Image, StepError> {
-        self.store.resolve_for(name, platform).map_err(|source| StepError::Image {
-            name: name.to_owned(),
-            near: self.request.dockerfile.nearest_stage(name, before).map(str::to_owned),
-            source,
-        })
-    }
-
-    fn begin(&mut self, index: usize, position: Position) -> Result<StageState, StepError> {
-        let base = match &self.bases[index] {
-            Some(base) => base.clone(),
-            None => self.base(index)?,
-        };
-        match base {
-            Base::Scratch => {
-                let mut config = ImageConfig::new(self.platform.clone());
-                config.config.working_dir = "/".to_owned();
-                let mut editor = ConfigEditor::new(config);
-                editor.ensure_path();
-                Ok(StageState::new(editor, Vec::new(), self.request.epoch.unwrap_or(Timestamp::ZERO)))
-            }
-            Base::Stage(other) => {
-                self.needs(other)?;
-                self.done[other].as_ref().map(StageState::child).ok_or(StepError::TooDeep)
-            }
-            Base::Image { name, platform } => {
-                let image = self.image(&name, platform.as_ref(), index)?;
-                if let Some(wanted) = platform
-                    && !wanted.matches(&image.config.platform)
-                {
-                    let found = Box::new(image.config.platform.clone());
-                    self.remark(Remark::Platform { position, found, wanted: Box::new(wanted) });
-                }
-                let mut config = image.config.clone();
-                FOREIGN_KEYS.iter().for_each(|key| {
-                    config.other.shift_remove(*key);
-                });
-                let created =
-                    config.created.map(|time| Timestamp { seconds: time.seconds(), nanoseconds: time.nanoseconds() });
-                let epoch = self.request.epoch.or(created).unwrap_or(Timestamp::ZERO);
-                let mut editor = ConfigEditor::new(config);
-                editor.ensure_path();
-                for diff_id in image.diff_ids() {
-                    self.lease.pin_layer(diff_id)?;
-                }
-                let layers = image.layers().map(|(diff_id, layer)| (diff_id, layer.clone())).collect();
-                let mut state = StageState::new(editor, layers, epoch);
-                let name = Reference::parse(&name).map_or(name, |name| name.to_string());
-                state.base = Some((name, image.descriptor.digest));
-                Ok(state)
-            }
-        }
-    }
-
-    /// Builds a stage that turns out to be needed now.
+    /// Builds a stage that turns out to be needed now, or waits for whoever is at it.
     pub(crate) fn needs(&mut self, index: usize) -> Result<(), StepError> {
-        if self.done[index].is_some() {
+        if !self.build.stages.claim(index)? {
             return Ok(());
         }
         if self.depth >= MAX_NESTED_STAGES {
             return Err(StepError::TooDeep);
         }
+        let step = self.step;
         self.depth += 1;
         let result = self.stage(index);
         self.depth -= 1;
-        result.map_err(|error| match error {
-            BuildError::Step { source, .. } => *source,
-            _ => StepError::TooDeep,
-        })
+        self.step = step;
+        match result {
+            Ok(state) => {
+                self.build.stages.finish(index, state);
+                Ok(())
+            }
+            Err(BuildError::Step { source, .. }) => Err(*source),
+            Err(_) => Err(StepError::TooDeep),
+        }
     }
 
-    fn stage(&mut self, index: usize) -> Result<(), BuildError> {
-        if self.done[index].is_some() {
-            return Ok(());
-        }
-        let stage = &self.request.dockerfile.stages[index];
+    /// Says that a step begins.
+    fn begins(&mut self, index: usize, number: usize, at: &At) -> Result<(), StepError> {
+        self.build.stages.go_on()?;
+        let stage = &self.build.request.dockerfile.stages[index];
         let label = plan::label(index, stage);
         let count = stage.instructions.len() + 1;
-        let from = self.base_at(index);
-        (self.observer)(Event::Step { stage: &label, number: 1, count, text: &from.text });
-        let mut state = self.begin(index, from.position).map_err(|error| from.failed(error))?;
+        self.step = self.build.next_step();
+        self.build.tell(Event::Step { id: self.step, stage: &label, number, count, text: &at.text });
+        Ok(())
+    }
+
+    fn ended(&self) {
+        self.build.tell(Event::Done { id: self.step });
+    }
+
+    /// Builds a stage from its beginning.
+    pub(crate) fn stage(&mut self, index: usize) -> Result<StageState, BuildError> {
+        let stage = &self.build.request.dockerfile.stages[index];
+        let from = self.build.base_at(index);
+        self.begins(index, 1, &from).map_err(|error| from.failed(error))?;
+        let (mut state, replaced) = self.begin(index, &from).map_err(|error| from.failed(error))?;
+        self.ended();
+        if replaced {
+            return Ok(state);
+        }
         for expression in state.editor.take_on_build() {
             let at = At { text: in_one_line(&expression), trigger: true, escape: Escape::Backslash, ..from.clone() };
             let node = parse_trigger(&expression)
                 .map_err(|source| at.failed(StepError::Trigger { text: expression.clone(), source }))?;
-            (self.observer)(Event::Step { stage: &label, number: 1, count, text: &at.text });
-            self.instruction(&mut state, index, &node.instruction, &at).map_err(|error| at.failed(error))?;
+            self.step(&mut state, index, 1, &node.instruction, &at).map_err(|error| at.failed(error))?;
         }
         for (number, node) in stage.instructions.iter().enumerate() {
-            let at = self.at(node);
-            (self.observer)(Event::Step { stage: &label, number: number + 2, count, text: &at.text });
-            self.instruction(&mut state, index, &node.instruction, &at).map_err(|error| at.failed(error))?;
+            let Node { instruction, .. } = node;
+            let at = self.build.at(node);
+            self.step(&mut state, index, number + 2, instruction, &at).map_err(|error| at.failed(error))?;
         }
-        self.done[index] = Some(state);
+        Ok(state)
+    }
+
+    fn step(
+        &mut self,
+        state: &mut StageState,
+        index: usize,
+        number: usize,
+        instruction: &Instruction,
+        at: &At,
+    ) -> Result<(), StepError> {
+        self.begins(index, number, at)?;
+        self.instruction(state, index, instruction, at)?;
+        self.ended();
         Ok(())
     }
 
@@ -374,8 +145,9 @@ impl Executor<'_, '_, '_> {
                         Some(word) => Some(self.word(word, at.escape, &before)?),
                         None => None,
                     };
-                    let given = self.globals.given(&name).map(str::to_owned);
-                    let value = given.or(default).or_else(|| self.globals.inherited(&name).map(str::to_owned));
+                    let globals = &self.build.globals;
+                    let given = globals.given(&name).map(str::to_owned);
+                    let value = given.or(default).or_else(|| globals.inherited(&name).map(str::to_owned));
                     let text = match &value {
                         Some(value) => format!("ARG {name}={value}"),
                         None => format!("ARG {name}"),
@@ -420,23 +192,23 @@ impl Executor<'_, '_, '_> {
     ) -> Result<(), StepError> {
         let author = state.editor.config().author.clone();
         let entry = history::entry(state.epoch, text, &author);
-        if !self.request.no_cache
-            && let Some((diff_id, layer)) = self.store.build_cache_get(&key)?.and_then(cache::layer_of)
+        if !state.anew
+            && let Some((diff_id, layer)) = self.build.store.build_cache_get(&key)?.and_then(cache::layer_of)
         {
-            self.lease.pin_layer(&diff_id)?;
+            self.build.lease.pin_layer(&diff_id)?;
             // A sweep may have come between the look and the pin.
-            if self.store.has_layer(&diff_id)? {
-                (self.observer)(Event::Cached);
+            if self.build.store.has_layer(&diff_id)? {
+                self.build.tell(Event::Cached { id: self.step });
                 state.add_cached(diff_id, layer, entry);
                 return Ok(());
             }
         }
         let delta = make(self, state)?;
-        state.add_layer(&delta, None, entry, &key, &self.contents, self.lease)
+        state.add_layer(&delta, None, entry, &key, &self.contents, self.build.lease)
     }
 
     /// The changes from the stage's tree to another.
-    pub(crate) fn changes(&mut self, old: &Tree, new: &Tree, position: Position) -> Delta {
+    pub(crate) fn changes(&self, old: &Tree, new: &Tree, position: Position) -> Delta {
         // Contents in different places count as different: what a step puts is in its layer, whatever lay there before.
         let differ = &mut |_: &Content, _: &Content| Ok::<_, std::convert::Infallible>(false);
         let Ok(found) = diff(old, new, differ);
@@ -459,7 +231,7 @@ impl Executor<'_, '_, '_> {
         key.text(&path).text(&user);
         self.layer(state, key.finish(), text, |this, state| {
             let epoch = state.epoch;
-            let old = state.tree(this.store)?.clone();
+            let old = state.tree(this.build.store)?.clone();
             let (uid, gid) = match user.as_str() {
                 "" => (0, 0),
                 user => owner::resolve_user(user, &old, &this.contents)?,
@@ -512,7 +284,7 @@ impl Executor<'_, '_, '_> {
             key.text(path).bytes(&content.0);
         }
         let planned = self.plan_mounts(state, index, run, at, &mut key)?;
-        let proxies: Vec<String> = (self.globals.proxies())
+        let proxies: Vec<String> = (self.build.globals.proxies())
             .filter(|(name, _)| visible(name) && !arguments.iter().any(|(known, _)| known == name))
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
@@ -529,8 +301,9 @@ impl Executor<'_, '_, '_> {
             let env: Vec<String> = defaults.into_iter().chain(env).chain(secrets).collect();
             let layers = state.diff_ids();
             let epoch = state.epoch;
-            let tree = state.tree(this.store)?;
-            let runner = this.runner.as_deref_mut().ok_or(StepError::NoRuntime)?;
+            let tree = state.tree(this.build.store)?;
+            let build = this.build;
+            let runner = build.runner.ok_or(StepError::NoRuntime)?;
             let step = RunStep {
                 layers: &layers,
                 tree,
@@ -539,8 +312,12 @@ impl Executor<'_, '_, '_> {
                 env: &env,
                 mounts: &mounts,
                 network,
+                beside_threads: build.stages.cancel(),
             };
-            let outcome = runner.run(&step, &mut this.contents, this.observer)?;
+            let id = this.step;
+            let mut output = |bytes: &[u8]| build.tell(Event::Output { id, bytes });
+            let outcome =
+                runner.run(&step, &mut this.contents, &mut output).map_err(|failure| build.stages.why(failure))?;
             let mut delta = outcome.delta;
             delta.clamp(epoch);
             for what in outcome.left_out {
@@ -551,42 +328,6 @@ impl Executor<'_, '_, '_> {
             }
             Ok(delta)
         })
-    }
-
-    /// Turns the target into an image.
-    fn finish(mut self, target: usize) -> Result<Built, BuildError> {
-        let from = self.base_at(target);
-        let Some(mut state) = self.done[target].take() else {
-            return Err(from.failed(StepError::TooDeep));
-        };
-        let unused = self.globals.unused();
-        if !unused.is_empty() {
-            self.remark(Remark::UnusedArguments { names: unused });
-        }
-        if !self.request.labels.is_empty() {
-            state.editor.apply(ConfigChange::Label(self.request.labels.to_vec()));
-        }
-        let config = state.editor.config();
-        if config.config.cmd.is_some() || config.config.entrypoint.is_some() {
-            let config = config.clone();
-            let tree = state.tree(self.store).map_err(|error| from.failed(error))?;
-            if let Some(problem) = check_command(tree, &self.contents, &config) {
-                self.remark(Remark::Program(Box::new(problem)));
-            }
-        }
-        let base = state.base.take();
-        let epoch = state.epoch;
-        let layers = state.layers.into_iter().map(|(_, layer)| layer).collect();
-        let mut config = state.editor.finish();
-        config.created = Some(Created::new(epoch.seconds, epoch.nanoseconds));
-        let annotations = base.into_iter().flat_map(|(name, digest)| {
-            [(annotation::BASE_NAME.to_owned(), name), (annotation::BASE_DIGEST.to_owned(), digest.to_string())]
-        });
-        let image = self
-            .lease
-            .add_new_image(&to_json(&config), layers, annotations, self.request.names)
-            .map_err(BuildError::Store)?;
-        Ok(Built { image, remarks: self.remarks })
     }
 }
 

@@ -1,5 +1,7 @@
 //! COPY and ADD carried out: sources found, keys taken, trees changed.
 
+use std::sync::Arc;
+
 use bedplate_dockerfile::ignore::Ignore;
 use bedplate_dockerfile::{Add, Copy, Heredoc, Position, Source, Word, expand};
 use bedplate_image::config_edit::join_workdir;
@@ -7,13 +9,15 @@ use bedplate_oci::{DiffId, Digest, Reference};
 use bedplate_store::Image;
 use bedplate_tree::{Content, Delta, Entry, Metadata, Tree, TreePath};
 
+use crate::build::At;
 use crate::cache::KeyBuilder;
 use crate::context::{BuildContext, View};
 use crate::copy::{Destination, Item, Rules, Times, copy, make_directories};
 use crate::error::StepError;
-use crate::executor::{At, Executor};
+use crate::executor::Executor;
 use crate::git::{GitError, GitSource};
 use crate::mode::ModeChange;
+use crate::named::Named;
 use crate::request::Remark;
 use crate::select::{Found, Reach, SourcePattern};
 use crate::stage::StageState;
@@ -42,9 +46,10 @@ impl Wanted {
 
 /// Where COPY and mounts take their files from.
 pub(crate) enum Origin {
-    Context,
+    /// The build context, or a named one.
+    Context(Option<Arc<BuildContext>>),
     Stage(usize),
-    Image(Box<Image>),
+    Image(Arc<Image>),
 }
 
 /// The flags of COPY and ADD with their variables expanded.
@@ -71,7 +76,7 @@ enum Part {
 /// The name of a file in a tree of its own.
 const ALONE: &[u8] = b"file";
 
-impl Executor<'_, '_, '_> {
+impl Executor<'_, '_> {
     fn flags(
         &mut self,
         state: &StageState,
@@ -81,7 +86,7 @@ impl Executor<'_, '_, '_> {
         exclude: &[Word],
     ) -> Result<Flags, StepError> {
         let scope = state.clone_scope();
-        let mut text = |word: Option<&Word>| -> Result<Option<String>, StepError> {
+        let text = |word: Option<&Word>| -> Result<Option<String>, StepError> {
             let text = word.map(|word| self.word(word, at.escape, &scope)).transpose()?;
             Ok(text.filter(|text| !text.is_empty()))
         };
@@ -119,7 +124,7 @@ impl Executor<'_, '_, '_> {
         let mut flags = self.flags(state, at, copy.chown.as_ref(), copy.chmod.as_ref(), &copy.exclude)?;
         (flags.link, flags.parents) = (copy.link, copy.parents);
         let origin = match &copy.from {
-            None => Origin::Context,
+            None => Origin::Context(None),
             Some(word) => self.origin(index, word.as_str())?,
         };
         let (destination, shown) = self.destination(state, &copy.destination, at)?;
@@ -195,14 +200,15 @@ impl Executor<'_, '_, '_> {
         ];
         let text = history::of_files("ADD", &shown_flags, &words, &shown);
         let unpack = add.unpack.unwrap_or(true);
-        self.files(state, &Origin::Context, &sources, &destination, &flags, text, at, unpack)
+        self.files(state, &Origin::Context(None), &sources, &destination, &flags, text, at, unpack)
     }
 
     pub(crate) fn origin(&mut self, index: usize, name: &str) -> Result<Origin, StepError> {
         if name.contains('$') {
             return Err(StepError::FromVariable { word: name.to_owned() });
         }
-        let file = self.request.dockerfile;
+        let build = self.build;
+        let file = build.request.dockerfile;
         if let Some(other) = file.find_stage(name, index) {
             self.needs(other)?;
             return Ok(Origin::Stage(other));
@@ -210,21 +216,25 @@ impl Executor<'_, '_, '_> {
         if file.find_stage(name, file.stages.len()).is_some() {
             return Err(StepError::FromLater { name: name.to_owned() });
         }
-        let image = self.image(name, self.request.platform.as_ref(), index)?;
+        let platform = build.request.platform.as_ref();
+        let image = match build.named(name, platform)? {
+            Some(Named::Files(context)) => return Ok(Origin::Context(Some(context))),
+            Some(Named::Image(image)) => image,
+            None => Arc::new(build.image(name, platform, index)?),
+        };
         for diff_id in image.diff_ids() {
-            self.lease.pin_layer(diff_id)?;
+            build.lease.pin_layer(diff_id)?;
         }
-        Ok(Origin::Image(Box::new(image)))
+        Ok(Origin::Image(image))
     }
 
     /// The files of a stage or an image, and the layers that they are made of; nothing of a context.
     pub(crate) fn tree_of_origin(&mut self, origin: &Origin) -> Result<(Tree, Vec<DiffId>), StepError> {
-        let store = self.store;
+        let store = self.build.store;
         match origin {
-            Origin::Context => Ok((Tree::new(), Vec::new())),
+            Origin::Context(_) => Ok((Tree::new(), Vec::new())),
             Origin::Stage(other) => {
-                let state = self.done[*other].as_mut().ok_or(StepError::TooDeep)?;
-                Ok((state.tree(store)?.clone(), state.diff_ids()))
+                self.build.stages.done(*other, |state| Ok((state.tree(store)?.clone(), state.diff_ids())))
             }
             Origin::Image(image) => Ok((store.image_tree(image)?, image.diff_ids().to_vec())),
         }
@@ -233,9 +243,9 @@ impl Executor<'_, '_, '_> {
     /// What messages call the place.
     pub(crate) fn place_of(&self, origin: &Origin) -> String {
         match origin {
-            Origin::Context => "the build context".to_owned(),
+            Origin::Context(named) => named.as_deref().unwrap_or(self.build.context).place().to_owned(),
             Origin::Stage(other) => {
-                format!("stage {:?}", plan::label(*other, &self.request.dockerfile.stages[*other]))
+                format!("stage {:?}", plan::label(*other, &self.build.request.dockerfile.stages[*other]))
             }
             Origin::Image(image) => {
                 format!("image {}", image.names.first().map_or_else(|| image.id().to_string(), Reference::familiar))
@@ -243,17 +253,36 @@ impl Executor<'_, '_, '_> {
         }
     }
 
-    /// The context as far as the sources need it.
-    pub(crate) fn view(&mut self, patterns: &[&SourcePattern], recursive: bool) -> Result<View, StepError> {
+    fn context_of<'s>(&'s self, origin: &'s Origin) -> Option<&'s BuildContext> {
+        match origin {
+            Origin::Context(named) => Some(named.as_deref().unwrap_or(self.build.context)),
+            Origin::Stage(_) | Origin::Image(_) => None,
+        }
+    }
+
+    /// Whether what is missing may have been left out.
+    pub(crate) fn may_be_ignored(&self, origin: &Origin) -> bool {
+        self.context_of(origin).is_some_and(BuildContext::has_ignore)
+    }
+
+    /// A context, the build's own or a named one, as far as the sources need it.
+    pub(crate) fn view(
+        &mut self,
+        named: Option<&BuildContext>,
+        patterns: &[&SourcePattern],
+        recursive: bool,
+    ) -> Result<View, StepError> {
+        let context = named.unwrap_or(self.build.context);
+        let streams = &self.build.streams;
         let wanted: Vec<Reach> = patterns.iter().map(|pattern| pattern.reach(recursive)).collect();
-        let view = self.context.view(Some(&wanted), &mut self.contents, &self.streams)?;
+        let view = context.view(Some(&wanted), &mut self.contents, streams)?;
         if view.complete {
             return Ok(view);
         }
         for pattern in patterns {
             let missing = pattern.find(&view.tree, recursive)?.is_none_or(|found| found.is_empty());
             if (missing || !pattern.is_plain()) && pattern.may_be_elsewhere(&view.tree) {
-                return Ok(self.context.view(None, &mut self.contents, &self.streams)?);
+                return Ok(context.view(None, &mut self.contents, streams)?);
             }
         }
         Ok(view)
@@ -280,28 +309,26 @@ impl Executor<'_, '_, '_> {
         key.option(flags.chown.as_deref()).option(flags.chmod.as_deref());
         key.texts(flags.exclude.iter().map(String::as_str));
         key.number(flags.link.into()).number(flags.parents.into());
-        let place = match origin {
-            Origin::Context => {
+        match origin {
+            Origin::Context(named) => {
                 if !patterns.is_empty() {
-                    trees.push(self.view(&patterns, flags.parents)?.tree);
+                    trees.push(self.view(named.as_deref(), &patterns, flags.parents)?.tree);
                 }
-                self.place_of(origin)
             }
             Origin::Stage(_) | Origin::Image(_) => {
                 let (tree, layers) = self.tree_of_origin(origin)?;
                 key.layers(&layers);
                 trees.push(tree);
-                self.place_of(origin)
             }
-        };
-        let from_context = matches!(origin, Origin::Context);
+        }
+        let from_context = matches!(origin, Origin::Context(_));
         for one in wanted {
             match one {
                 Wanted::Path(pattern) => {
                     let found = pattern.find(&trees[0], flags.parents)?.ok_or_else(|| StepError::NotFound {
                         path: pattern.text.clone(),
-                        place: place.clone(),
-                        ignored: from_context && self.context.has_ignore(),
+                        place: self.place_of(origin),
+                        ignored: self.may_be_ignored(origin),
                     })?;
                     for found in found {
                         // An archive behind a symbolic link is not unpacked: the source itself must be a regular file.
@@ -317,7 +344,8 @@ impl Executor<'_, '_, '_> {
                     parts.push(Part::File { tree: trees.len() - 1, name: name.clone().into_bytes(), archive: None });
                 }
                 Wanted::Url(url, unpack) => {
-                    let download = add::fetch(url, None, self.request.fetcher, self.lease, &self.streams)?;
+                    let download =
+                        add::fetch(url, None, self.build.request.fetcher, self.build.lease, &self.build.streams)?;
                     key.text("url").digest(&download.digest).number((*unpack).into());
                     let name = self.url_name(url, destination)?;
                     key.bytes(&name);
@@ -358,7 +386,8 @@ impl Executor<'_, '_, '_> {
         let position = at.position;
         self.layer(state, key, text, move |this, state| {
             if let [Wanted::Pinned(url, unpack, digest)] = wanted {
-                let download = add::fetch(url, Some(*digest), this.request.fetcher, this.lease, &this.streams)?;
+                let download =
+                    add::fetch(url, Some(*digest), this.build.request.fetcher, this.build.lease, &this.build.streams)?;
                 let name = this.url_name(url, destination)?;
                 let archive = unpack.then(|| download.content.clone());
                 trees.push(alone(download.content, 0o600)?);
@@ -379,10 +408,10 @@ impl Executor<'_, '_, '_> {
 
     /// The files of a commit.
     fn check_out(&mut self, source: &GitSource, commit: &str, keep: bool) -> Result<Tree, StepError> {
-        let folder = self.lease.scratch();
+        let folder = self.build.lease.scratch();
         std::fs::create_dir(&folder).map_err(|error| StepError::Scratch { what: source.shown(), source: error })?;
         source.check_out(commit, &folder, keep).map_err(|error| git_failed(source, error))?;
-        Ok(BuildContext::directory(&folder)?.view(None, &mut self.contents, &self.streams)?.tree)
+        Ok(BuildContext::directory(&folder)?.view(None, &mut self.contents, &self.build.streams)?.tree)
     }
 
     /// The name of a URL's file in a directory; none is needed where the destination names it.
@@ -438,8 +467,9 @@ impl Executor<'_, '_, '_> {
             key.bytes(relative.as_bytes());
             let digest = match entry.content() {
                 Some(content) => Some(
-                    self.hashes
-                        .digest(content, &self.contents, self.lease)
+                    self.build
+                        .hashes
+                        .digest(content, &self.contents, self.build.lease)
                         .map_err(|source| StepError::Content { path: path.to_string(), source })?,
                 ),
                 None => None,
@@ -462,7 +492,7 @@ impl Executor<'_, '_, '_> {
         position: Position,
     ) -> Result<Delta, StepError> {
         let epoch = state.epoch;
-        let base = state.tree(self.store)?.clone();
+        let base = state.tree(self.build.store)?.clone();
         let owner = match &flags.chown {
             Some(text) => Some(owner::resolve(text, &base, &self.contents)?),
             None => None,
@@ -504,7 +534,7 @@ impl Executor<'_, '_, '_> {
             let place = TreePath::parse(destination.path.as_bytes())
                 .map_err(|source| StepError::Path { path: destination.path.clone(), source })?;
             let (place, _) = new.resolve(&place, true)?;
-            let index = add::index_of(&content, &what, &self.contents, self.lease, &self.streams)?;
+            let index = add::index_of(&content, &what, &self.contents, self.build.lease, &self.build.streams)?;
             let (uid, gid) = owner.unwrap_or((0, 0));
             make_directories(&mut new, &place, &Metadata { uid, gid, ..Metadata::implied_directory(epoch) })?;
             let left_out = add::unpack(&mut new, &place, &index, &what, owner, flags.mode.as_ref(), epoch)?;

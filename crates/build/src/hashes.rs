@@ -4,11 +4,14 @@
 //! it was read that a second change could leave the same stamp is not remembered. The cache is one file for each
 //! directory; it may be deleted at any time.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bedplate_image::{ContentError, ContentSources, Contents as _, Stamp};
 use bedplate_oci::{Digest, Hasher};
@@ -38,17 +41,26 @@ const MAX_ENTRIES: usize = 1_000_000;
 /// The buffer that files are read with.
 const BUFFER: usize = 256 * 1024;
 
-/// The digests of one context.
+/// The digests of one context, for all threads of a build.
 #[derive(Debug)]
 pub(crate) struct Hashes {
     /// Where the cache is, for a context that has one.
     path: Option<PathBuf>,
+    memory: Mutex<Memory>,
+    seen: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
     known: Option<HashMap<[u64; 7], Digest>>,
     fresh: HashMap<[u64; 7], Digest>,
     /// A moment before anything was read, by the clock of the store's file system.
     began: Option<i128>,
-    seen: usize,
-    buffer: Vec<u8>,
+}
+
+thread_local! {
+    /// What files are read into.
+    static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Hashes {
@@ -58,62 +70,56 @@ impl Hashes {
             let folder = lease.store().cache(CacheKind::Context).ok()?;
             Some(folder.folder().join(Digest::of(identity.as_bytes()).hex()))
         });
-        Self { path, known: None, fresh: HashMap::new(), began: None, seen: 0, buffer: Vec::new() }
+        Self { path, memory: Mutex::default(), seen: AtomicUsize::new(0) }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The digest of a file's bytes.
     pub(crate) fn digest(
-        &mut self,
+        &self,
         content: &Content,
         contents: &ContentSources<'_>,
         lease: &Lease,
     ) -> Result<Digest, ContentError> {
-        self.seen += 1;
+        let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
         let stamp = match self.path {
-            Some(_) if content.size() >= SMALL || self.seen > FEW => contents.stamp(content.source()),
+            Some(_) if content.size() >= SMALL || seen > FEW => contents.stamp(content.source()),
             _ => None,
         };
-        let Some(stamp) = stamp else { return self.read(content, contents) };
+        let Some(stamp) = stamp else { return read(content, contents) };
         let key = key_of(&stamp);
-        if self.known.is_none() {
-            self.known = Some(self.path.as_deref().and_then(load).unwrap_or_default());
-            self.began = moment(lease);
-        }
-        let known = self.known.as_ref().and_then(|known| known.get(&key)).or_else(|| self.fresh.get(&key));
-        if let Some(digest) = known {
-            return Ok(*digest);
-        }
-        let digest = self.read(content, contents)?;
+        let began = {
+            let mut memory = self.memory();
+            if memory.known.is_none() {
+                memory.known = Some(self.path.as_deref().and_then(load).unwrap_or_default());
+                memory.began = moment(lease);
+            }
+            let known = memory.known.as_ref().and_then(|known| known.get(&key)).or_else(|| memory.fresh.get(&key));
+            if let Some(digest) = known {
+                return Ok(*digest);
+            }
+            memory.began
+        };
+        let digest = read(content, contents)?;
         let last = nanoseconds(stamp.mtime).max(nanoseconds(stamp.ctime));
-        if self.began.is_some_and(|began| last + SETTLED < began) {
-            self.fresh.insert(key, digest);
+        if began.is_some_and(|began| last + SETTLED < began) {
+            self.memory().fresh.insert(key, digest);
         }
         Ok(digest)
     }
 
-    fn read(&mut self, content: &Content, contents: &ContentSources<'_>) -> Result<Digest, ContentError> {
-        let mut hasher = Hasher::new();
-        let mut reader = contents.open(content)?;
-        let wanted = usize::try_from(content.size()).unwrap_or(usize::MAX).clamp(1, BUFFER);
-        if self.buffer.len() < wanted {
-            self.buffer.resize(wanted, 0);
-        }
-        loop {
-            match reader.fill(&mut self.buffer)? {
-                0 => return Ok(hasher.digest()),
-                count => hasher.update(&self.buffer[..count]),
-            }
-        }
-    }
-
     /// Keeps what was learnt. A failure costs time later, nothing else.
-    pub(crate) fn save(&mut self, lease: &Lease) {
-        let (Some(path), false) = (&self.path, self.fresh.is_empty()) else { return };
-        let mut all = self.known.take().unwrap_or_default();
-        if all.len() + self.fresh.len() > MAX_ENTRIES {
+    pub(crate) fn save(&self, lease: &Lease) {
+        let mut memory = self.memory();
+        let (Some(path), false) = (&self.path, memory.fresh.is_empty()) else { return };
+        let mut all = memory.known.take().unwrap_or_default();
+        if all.len() + memory.fresh.len() > MAX_ENTRIES {
             all.clear();
         }
-        all.extend(self.fresh.drain());
+        all.extend(memory.fresh.drain());
         let mut bytes = Vec::with_capacity(MAGIC.len() + all.len() * ENTRY + 32);
         bytes.extend_from_slice(MAGIC);
         for (key, digest) in &all {
@@ -133,8 +139,25 @@ impl Hashes {
         if let Err(error) = kept {
             tracing::debug!(%error, "digests of the context are not remembered");
         }
-        self.known = Some(all);
+        memory.known = Some(all);
     }
+}
+
+fn read(content: &Content, contents: &ContentSources<'_>) -> Result<Digest, ContentError> {
+    let mut hasher = Hasher::new();
+    let mut reader = contents.open(content)?;
+    let wanted = usize::try_from(content.size()).unwrap_or(usize::MAX).clamp(1, BUFFER);
+    BYTES.with_borrow_mut(|buffer| {
+        if buffer.len() < wanted {
+            buffer.resize(wanted, 0);
+        }
+        loop {
+            match reader.fill(buffer)? {
+                0 => return Ok(hasher.digest()),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+    })
 }
 
 fn nanoseconds(time: Time) -> i128 {

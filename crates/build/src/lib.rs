@@ -14,7 +14,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `request` | what a build is asked to do, and what it says while it does it |
-//! | `plan` | which stages the target needs |
+//! | `plan` | what the target is, and what stages name |
 //! | `scope` | build arguments and variables |
 //! | `context` | the build context: a directory, an archive or nothing |
 //! | `hashes` | digests of a context's files, remembered by their stamps |
@@ -27,7 +27,10 @@
 //! | `cache` | keys of steps |
 //! | `history` | the words of an instruction in an image's history |
 //! | `stage` | a stage being built |
-//! | `executor` | a whole build |
+//! | `stages` | the graph of stages: who builds which, who waits for whom |
+//! | `build` | a whole build: plan, threads, the image at the end |
+//! | `base`, `named` | what stages begin with; what names stand for |
+//! | `executor` | the instructions of a stage |
 //! | `mounts` | `RUN --mount`: what its options mean |
 //! | `step_run` | what a RUN step asks of a runtime |
 //! | `runtime` | the same done with `bedplate-run` |
@@ -38,6 +41,8 @@
 #![forbid(unsafe_code)]
 
 mod add;
+mod base;
+mod build;
 mod cache;
 mod context;
 mod copy;
@@ -49,6 +54,7 @@ mod hashes;
 mod history;
 mod mode;
 mod mounts;
+mod named;
 mod owner;
 mod plan;
 mod request;
@@ -56,13 +62,15 @@ mod runtime;
 mod scope;
 mod select;
 mod stage;
+mod stages;
 mod step_run;
 
+pub use build::{Built, build};
 pub use context::{BuildContext, ContextError, MAX_CONTEXT_FILE};
 pub use error::{BuildError, Step, StepError};
-pub use executor::{Built, build};
 pub use git::{GitError, GitSource};
 pub use mounts::{Agent, Secret};
-pub use request::{Event, Observer, Remark, Request};
+pub use named::{Named, NamedContexts, NamedError};
+pub use request::{Event, Observer, Remark, Request, StepId};
 pub use runtime::{Runtime, RuntimeError};
 pub use step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};

@@ -19,9 +19,11 @@ use bedplate_run::Bytes;
 use bedplate_store::CacheSharing;
 use bedplate_tree::{Timestamp, Tree};
 
+use crate::base::at_epoch;
+use crate::build::At;
 use crate::cache::KeyBuilder;
 use crate::error::StepError;
-use crate::executor::{At, Executor};
+use crate::executor::Executor;
 use crate::files::Origin;
 use crate::select::SourcePattern;
 use crate::stage::StageState;
@@ -96,7 +98,7 @@ pub(crate) struct Given {
     pub(crate) secrets: Vec<String>,
 }
 
-impl Executor<'_, '_, '_> {
+impl Executor<'_, '_> {
     /// Resolves the mounts of a step and adds to its key what its result depends on.
     pub(crate) fn plan_mounts(
         &mut self,
@@ -166,18 +168,19 @@ impl Executor<'_, '_, '_> {
     ) -> Result<Files, StepError> {
         let pattern = SourcePattern::literal(mount.source.as_deref().unwrap_or("/"));
         let origin = match &mount.from {
-            None => Origin::Context,
+            None => Origin::Context(None),
             Some(name) => self.origin(index, name)?,
         };
-        let (tree, layers, place): (Tree, Option<Vec<DiffId>>, String) = match &origin {
-            Origin::Context => (self.view(&[&pattern], false)?.tree, None, "the build context".to_owned()),
+        let place = self.place_of(&origin);
+        let (tree, layers): (Tree, Option<Vec<DiffId>>) = match &origin {
+            Origin::Context(named) => (self.view(named.as_deref(), &[&pattern], false)?.tree, None),
             Origin::Stage(_) | Origin::Image(_) => {
                 let (tree, layers) = self.tree_of_origin(&origin)?;
-                (tree, Some(layers), self.place_of(&origin))
+                (tree, Some(layers))
             }
         };
         let found = pattern.find(&tree, false)?.and_then(|found| found.into_iter().next());
-        let ignored = layers.is_none() && self.context.has_ignore();
+        let ignored = self.may_be_ignored(&origin);
         let path = found.ok_or_else(|| StepError::NotFound { path: pattern.text.clone(), place, ignored })?.path;
         match &layers {
             None => self.key_of_tree(key, &tree, &path, &Ignore::default())?,
@@ -187,7 +190,11 @@ impl Executor<'_, '_, '_> {
         }
         let tree = match &layers {
             Some(_) => tree,
-            None => at_epoch(tree, state),
+            None => {
+                let mut tree = tree;
+                at_epoch(&mut tree, state.epoch);
+                tree
+            }
         };
         Ok(Files { tree, path, layers })
     }
@@ -227,7 +234,7 @@ impl Executor<'_, '_, '_> {
                 })),
                 MountType::Secret => {
                     let id = one.id();
-                    let Some(secret) = self.request.secrets.iter().find(|secret| secret.id == id) else {
+                    let Some(secret) = self.build.request.secrets.iter().find(|secret| secret.id == id) else {
                         if mount.required {
                             return Err(StepError::SecretMissing { id: id.to_owned() });
                         }
@@ -246,7 +253,7 @@ impl Executor<'_, '_, '_> {
                 }
                 MountType::Ssh => {
                     let id = one.id();
-                    let Some(agent) = self.request.agents.iter().find(|agent| agent.id == id) else {
+                    let Some(agent) = self.build.request.agents.iter().find(|agent| agent.id == id) else {
                         if mount.required {
                             return Err(StepError::AgentMissing { id: id.to_owned() });
                         }
@@ -277,13 +284,4 @@ fn cache_id(id: &str, seed: Option<&Files>) -> Digest {
         key.layers(seed.layers.as_deref().unwrap_or_default());
     }
     key.finish()
-}
-
-/// The times of a context's files are no input of a build.
-fn at_epoch(mut tree: Tree, state: &StageState) -> Tree {
-    let all: Vec<_> = tree.walk().map(|(_, id)| id).collect();
-    for id in all {
-        tree.metadata_mut(id).mtime = state.epoch;
-    }
-    tree
 }

@@ -7,6 +7,7 @@ use bedplate_oci::{Platform, Reference};
 use bedplate_tree::Timestamp;
 
 use crate::mounts::{Agent, Secret};
+use crate::named::NamedContexts;
 
 /// A build to be done.
 #[derive(Debug)]
@@ -29,6 +30,12 @@ pub struct Request<'a> {
     pub epoch: Option<Timestamp>,
     /// Whether to do every step anew. What the steps make is kept all the same.
     pub no_cache: bool,
+    /// Stages whose steps are done anew, by their labels.
+    pub no_cache_filter: &'a [String],
+    /// How many stages may be built at a time; at least one is.
+    pub jobs: usize,
+    /// Who knows what names stand for besides stages and the store's images.
+    pub contexts: Option<&'a dyn NamedContexts>,
     /// What `RUN --mount=type=secret` can have.
     pub secrets: &'a [Secret],
     /// What `RUN --mount=type=ssh` can have.
@@ -101,12 +108,18 @@ impl std::fmt::Display for Remark {
     }
 }
 
-/// Something that happens during a build.
+/// The number of a step in its build, from 1, in the order in which steps begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(pub usize);
+
+/// Something that happens during a build. Steps of several stages may overlap.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A step begins.
     Step {
+        /// Its number in the build.
+        id: StepId,
         /// The stage: its name, or its number.
         stage: &'a str,
         /// The number of the step in its stage, from 1.
@@ -116,13 +129,26 @@ pub enum Event<'a> {
         /// The instruction as written.
         text: &'a str,
     },
-    /// The step that began was found in the cache.
-    Cached,
+    /// A step was found in the cache.
+    Cached {
+        /// The step.
+        id: StepId,
+    },
     /// A process of a step wrote something.
-    Output(&'a [u8]),
+    Output {
+        /// The step.
+        id: StepId,
+        /// What, as it came.
+        bytes: &'a [u8],
+    },
+    /// A step is done; of one that fails the build's error speaks.
+    Done {
+        /// The step.
+        id: StepId,
+    },
     /// A remark.
     Remark(&'a Remark),
 }
 
 /// Who is told of events.
-pub type Observer<'a> = dyn FnMut(Event<'_>) + 'a;
+pub type Observer<'a> = dyn FnMut(Event<'_>) + Send + 'a;

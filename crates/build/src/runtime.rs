@@ -19,13 +19,14 @@
 //! Making devices without root, `chown` and `USER` with one ID fail, and the failure says why.
 //! What is made for a step lies in the lease's folder and goes with it.
 
-use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bedplate_image::disk::{DiskOwners, Prepared, ScanError};
 use bedplate_image::{
@@ -34,7 +35,7 @@ use bedplate_image::{
 };
 use bedplate_run::{
     Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RootKind, RunError, RuntimeConfig, Stream, Streams,
-    paths_of, run,
+    paths_of, run, run_beside_threads,
 };
 use bedplate_store::{CacheDirectory, Lease, SnapshotGuard, SnapshotOptions, StoreError};
 use bedplate_sys::CallError;
@@ -43,7 +44,6 @@ use bedplate_sys::userns::{Privilege, Sources, UsernsError, become_root};
 use bedplate_tree::{Difference, Tree, TreePath};
 use thiserror::Error;
 
-use crate::request::{Event, Observer};
 use crate::step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};
 
 /// What a plain user is told whose layers hold files of others.
@@ -105,35 +105,43 @@ pub struct Runtime<'a> {
     sources: Sources,
     kind: RootKind,
     resolv_conf: Option<String>,
-    privilege: Option<Privilege>,
+    privilege: OnceLock<Privilege>,
     /// Which overlay is used, `None` for a copy, once that was asked.
-    via: Option<Option<OverlayVia>>,
+    via: OnceLock<Option<OverlayVia>>,
     /// Whether the user was told what becomes of owners.
-    warned: bool,
+    warned: AtomicBool,
 }
 
 impl<'a> Runtime<'a> {
     /// A runtime whose directories lie in the lease's folder; `resolv_conf` is what steps with a network see.
     #[must_use]
     pub fn new(lease: &'a Lease, sources: Sources, kind: RootKind, resolv_conf: Option<String>) -> Self {
-        Self { lease, sources, kind, resolv_conf, privilege: None, via: None, warned: false }
+        Self {
+            lease,
+            sources,
+            kind,
+            resolv_conf,
+            privilege: OnceLock::new(),
+            via: OnceLock::new(),
+            warned: AtomicBool::new(false),
+        }
     }
 
-    fn privilege(&mut self) -> Result<Privilege, RuntimeError> {
-        if let Some(privilege) = &self.privilege {
-            return Ok(privilege.clone());
+    fn privilege(&self) -> Result<&Privilege, RuntimeError> {
+        if let Some(privilege) = self.privilege.get() {
+            return Ok(privilege);
         }
         let privilege = become_root(&self.sources).map_err(RuntimeError::Privilege)?;
-        Ok(self.privilege.insert(privilege).clone())
+        Ok(self.privilege.get_or_init(|| privilege))
     }
 
     /// Which overlay is to be used; `None` for a copy.
-    fn via(&mut self, privilege: &Privilege) -> Result<Option<OverlayVia>, RuntimeError> {
-        if let Some(via) = self.via {
-            return Ok(via);
+    fn via(&self, privilege: &Privilege) -> Result<Option<OverlayVia>, RuntimeError> {
+        if let Some(via) = self.via.get() {
+            return Ok(*via);
         }
         let via = self.kind.via(&self.directory()?, privilege.is_rootless()).map_err(RuntimeError::Run)?;
-        Ok(*self.via.insert(via))
+        Ok(*self.via.get_or_init(|| via))
     }
 
     fn directory(&self) -> Result<PathBuf, RuntimeError> {
@@ -223,24 +231,24 @@ impl<'a> Runtime<'a> {
     }
 
     fn step(
-        &mut self,
+        &self,
         step: &RunStep<'_>,
         contents: &mut ContentSources<'_>,
-        observer: &mut Observer<'_>,
+        output: Output<'_>,
     ) -> Result<Result<RunOutcome, u8>, RuntimeError> {
         let privilege = self.privilege()?;
-        let options = SnapshotOptions::of(&privilege);
+        let options = SnapshotOptions::of(privilege);
         let (config, _held) = self.config(step, contents, &options)?;
         let owners = if matches!(options.owners, Owners::One) { DiskOwners::One } else { DiskOwners::AsIs };
-        let via = self.via(&privilege)?;
-        let Some(via) = via else { return self.in_copy(step, contents, observer, &privilege, &config, owners) };
+        let via = self.via(privilege)?;
+        let Some(via) = via else { return self.in_copy(step, contents, output, privilege, &config, owners) };
         let snapshot = self.lease.store().snapshot(step.layers, &options).map_err(RuntimeError::Snapshot)?;
         let (upper, work) = (self.directory()?, self.directory()?);
         let handle = open(&upper)?;
         prepare_upper(&handle, step.tree).map_err(RuntimeError::Changes)?;
         let root = RunRoot::Overlay { lowers: snapshot.lowers().to_vec(), upper: upper.clone(), work, via };
-        let (status, mount_points, mut warnings) = carry_out(&root, &config, &privilege, observer)?;
-        warnings.extend(self.unseen_owners(step.tree, &privilege));
+        let (status, mount_points, mut warnings) = carry_out(&root, &config, privilege, step, output)?;
+        warnings.extend(self.unseen_owners(step.tree, privilege));
         if status != 0 {
             return Ok(Err(status));
         }
@@ -252,24 +260,24 @@ impl<'a> Runtime<'a> {
     }
 
     /// Says once what owners may become where there is one ID.
-    fn unseen_owners(&mut self, tree: &Tree, privilege: &Privilege) -> Option<String> {
+    fn unseen_owners(&self, tree: &Tree, privilege: &Privilege) -> Option<String> {
         let Privilege::One { reason, .. } = privilege else { return None };
         let foreign = |(_, id)| {
             let metadata = &tree.inode(id).entry.metadata;
             (metadata.uid, metadata.gid) != (0, 0)
         };
-        if self.warned || !tree.walk().any(foreign) {
+        if self.warned.load(Ordering::Relaxed) || !tree.walk().any(foreign) || self.warned.swap(true, Ordering::Relaxed)
+        {
             return None;
         }
-        self.warned = true;
         Some(format!("{OWNERS_UNSEEN} ({reason})"))
     }
 
     fn in_copy(
-        &mut self,
+        &self,
         step: &RunStep<'_>,
         contents: &mut ContentSources<'_>,
-        observer: &mut Observer<'_>,
+        output: Output<'_>,
         privilege: &Privilege,
         config: &RuntimeConfig,
         owners: DiskOwners,
@@ -281,7 +289,7 @@ impl<'a> Runtime<'a> {
         let root = Root::from_handle(open(&path)?);
         let recorded = record(&root).map_err(RuntimeError::Changes)?;
         let root = RunRoot::Directory { path: path.clone() };
-        let (status, mount_points, mut warnings) = carry_out(&root, config, privilege, observer)?;
+        let (status, mount_points, mut warnings) = carry_out(&root, config, privilege, step, output)?;
         warnings.extend(self.unseen_owners(step.tree, privilege));
         if status != 0 {
             return Ok(Err(status));
@@ -293,6 +301,9 @@ impl<'a> Runtime<'a> {
         Ok(Ok(outcome(found, warnings)))
     }
 }
+
+/// Takes what a process writes.
+type Output<'a> = &'a mut dyn FnMut(&[u8]);
 
 /// What a process uses while it runs.
 #[derive(Debug, Default)]
@@ -327,12 +338,16 @@ fn carry_out(
     root: &RunRoot,
     config: &RuntimeConfig,
     privilege: &Privilege,
-    observer: &mut Observer<'_>,
+    step: &RunStep<'_>,
+    output: Output<'_>,
 ) -> Result<(u8, Vec<MountPoint>, Vec<String>), RuntimeError> {
-    let observer = RefCell::new(observer);
-    let mut sink = |_: Stream, bytes: &[u8]| (observer.borrow_mut())(Event::Output(bytes));
+    let mut sink = |_: Stream, bytes: &[u8]| output(bytes);
     let streams = Streams { input: false, capture: Some(&mut sink), proxy_signals: true };
-    let outcome = run(root, config, privilege, streams).map_err(RuntimeError::Run)?;
+    let outcome = match step.beside_threads {
+        None => run(root, config, privilege, streams),
+        cancel => run_beside_threads(root, config, privilege, streams, cancel),
+    };
+    let outcome = outcome.map_err(RuntimeError::Run)?;
     Ok((outcome.status.code(), outcome.mount_points, outcome.warnings))
 }
 
@@ -348,15 +363,20 @@ fn outcome(found: Difference, warnings: Vec<String>) -> RunOutcome {
 }
 
 impl Runner for Runtime<'_> {
+    fn prepare(&self) -> Result<(), CommandFailure> {
+        let failed = |error| CommandFailure::Runtime(Box::new(error));
+        self.privilege().and_then(|privilege| self.via(privilege)).map(drop).map_err(failed)
+    }
+
     fn run(
-        &mut self,
+        &self,
         step: &RunStep<'_>,
         contents: &mut ContentSources<'_>,
-        observer: &mut Observer<'_>,
+        output: &mut dyn FnMut(&[u8]),
     ) -> Result<RunOutcome, CommandFailure> {
-        match self.step(step, contents, observer) {
+        match self.step(step, contents, output) {
             Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(status)) => Err(match &self.privilege {
+            Ok(Err(status)) => Err(match self.privilege.get() {
                 Some(Privilege::One { reason, .. }) => {
                     CommandFailure::StatusWithOneId { status, reason: reason.clone() }
                 }

@@ -9,6 +9,7 @@
 //! Spec: Dockerfile reference, "ARG", "Scope", "Predefined ARGs".
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bedplate_dockerfile::Scope;
 use bedplate_oci::Platform;
@@ -28,12 +29,12 @@ const PROXIES: [&str; 10] = [
 ];
 
 /// The arguments given to a build, and those before the first FROM.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Globals {
     given: BTreeMap<String, String>,
     platform: BTreeMap<String, String>,
     declared: BTreeMap<String, String>,
-    used: BTreeSet<String>,
+    used: Mutex<BTreeSet<String>>,
 }
 
 impl Globals {
@@ -47,14 +48,18 @@ impl Globals {
             set("VARIANT", value.variant.as_deref().unwrap_or_default());
         }
         platform.insert("TARGETSTAGE".to_owned(), stage.to_owned());
-        Self { given: given.iter().cloned().collect(), platform, declared: BTreeMap::new(), used: BTreeSet::new() }
+        Self { given: given.iter().cloned().collect(), platform, declared: BTreeMap::new(), used: Mutex::default() }
     }
 
     /// The value that a user gave to an argument.
-    pub(crate) fn given(&mut self, name: &str) -> Option<&str> {
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
         let value = self.given.get(name)?;
-        self.used.insert(name.to_owned());
+        self.used().insert(name.to_owned());
         Some(value)
+    }
+
+    fn used(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an ARG before the first FROM; `default` is already expanded.
@@ -72,7 +77,8 @@ impl Globals {
 
     /// Given arguments that nothing asked for.
     pub(crate) fn unused(&self) -> Vec<String> {
-        let known = |name: &&String| !self.used.contains(*name) && !PROXIES.contains(&name.as_str());
+        let used = self.used();
+        let known = |name: &&String| !used.contains(*name) && !PROXIES.contains(&name.as_str());
         self.given.keys().filter(known).cloned().collect()
     }
 

@@ -23,12 +23,14 @@ pub(crate) struct StageState {
     pub(crate) arguments: Arguments,
     /// The image that the stage, or the one it is built on, begins with: its name and the digest of its manifest.
     pub(crate) base: Option<(String, Digest)>,
+    /// Whether its steps are done anew, whatever the cache has.
+    pub(crate) anew: bool,
 }
 
 impl StageState {
     pub(crate) fn new(editor: ConfigEditor, layers: Vec<(DiffId, Descriptor)>, epoch: Timestamp) -> Self {
         let tree = layers.is_empty().then(Tree::new);
-        Self { editor, layers, tree, epoch, arguments: Arguments::default(), base: None }
+        Self { editor, layers, tree, epoch, arguments: Arguments::default(), base: None, anew: false }
     }
 
     /// The beginning of a stage that is built on this one.

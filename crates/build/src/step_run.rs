@@ -3,6 +3,8 @@
 //! The builder knows images, keys and layers; a [`Runner`] knows processes. It is given the layers below and says
 //! what the process changed.
 
+use std::os::fd::OwnedFd;
+
 use bedplate_image::ContentSources;
 use bedplate_oci::{ContainerConfig, DiffId, Digest};
 use bedplate_run::Mount;
@@ -10,8 +12,6 @@ use bedplate_store::CacheSharing;
 use bedplate_sys::userns::NoRange;
 use bedplate_tree::{Delta, Tree, TreePath};
 use thiserror::Error;
-
-use crate::request::Observer;
 
 /// Something that a process sees only while it runs: nothing of it is in the layer.
 #[derive(Debug, Clone)]
@@ -76,6 +76,8 @@ pub struct RunStep<'a> {
     pub mounts: &'a [RunMount],
     /// Whether the process has the host's network; else only a loopback device.
     pub network: bool,
+    /// There where other threads of this process are at work: once it can be read, the process is to be killed.
+    pub beside_threads: Option<&'a OwnedFd>,
 }
 
 /// What a process changed.
@@ -116,16 +118,25 @@ pub enum CommandFailure {
     Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Runs the processes of RUN steps.
-pub trait Runner {
-    /// Runs a process to its end. The contents of the changes can be opened through `contents` afterwards.
+/// Runs the processes of RUN steps, of several stages at a time.
+pub trait Runner: Sync {
+    /// Does what must be done while the process has one thread; called where several are to come.
+    ///
+    /// # Errors
+    /// [`CommandFailure::Runtime`].
+    fn prepare(&self) -> Result<(), CommandFailure> {
+        Ok(())
+    }
+
+    /// Runs a process to its end; `output` takes what it writes. The contents of the changes can be opened through `contents`
+    /// afterwards.
     ///
     /// # Errors
     /// [`CommandFailure`].
     fn run(
-        &mut self,
+        &self,
         step: &RunStep<'_>,
         contents: &mut ContentSources<'_>,
-        observer: &mut Observer<'_>,
+        output: &mut dyn FnMut(&[u8]),
     ) -> Result<RunOutcome, CommandFailure>;
 }

@@ -97,7 +97,7 @@ pub fn run(
     streams: Streams<'_>,
 ) -> Result<Outcome, RunError> {
     if !alone() {
-        return run_in_helper(root, config, privilege, streams);
+        return run_beside_threads(root, config, privilege, streams, None);
     }
     let mut made = Vec::new();
     let result = run_here(root, config, privilege, streams, &mut made);
@@ -244,7 +244,7 @@ fn run_here(
     if let Some(controller) = &controller {
         relay.terminal(controller, streams.input, streams.capture.is_some()).map_err(step("connect the terminal"))?;
     }
-    let served = serve(&child, &signals, &mut relay, controller.as_ref(), &mut streams);
+    let served = serve(&child, &signals, &mut relay, controller.as_ref(), &mut streams, None);
     drop(raw);
     served?;
     let status = ExitStatus::from(child.wait().map_err(step("wait for the container"))?);
@@ -306,6 +306,7 @@ fn serve(
     relay: &mut Relay,
     controller: Option<&OwnedFd>,
     streams: &mut Streams<'_>,
+    cancel: Option<&OwnedFd>,
 ) -> Result<(), RunError> {
     let mut interrupts = 0;
     let mut ended = false;
@@ -318,6 +319,8 @@ fn serve(
         if !ended {
             waits.push((child, Interest::Read));
         }
+        let cancel = cancel.filter(|_| !ended);
+        waits.extend(cancel.iter().map(|fd| (fd as &dyn AsFd, Interest::Read)));
         let base = waits.len();
         waits.extend(lines.iter().map(|(_, fd, interest)| (fd as &dyn AsFd, *interest)));
         // When the command has ended, processes that it left are dead too, and pipes end; a terminal that keeps silent
@@ -336,6 +339,10 @@ fn serve(
         if !ended && ready.get(1) == Some(&true) {
             ended = true;
             relay.stop_input();
+        } else if cancel.is_some() && ready.get(2) == Some(&true) {
+            child.signal(KILL).map_err(step("end the container"))?;
+            // What it wrote is of no interest, and its end follows.
+            return Ok(());
         }
         while let Some(signal) = signals.next().map_err(step("read signals"))? {
             if signal == WINCH
@@ -356,12 +363,17 @@ fn serve(
     }
 }
 
-/// Runs in a process made for it, which has one thread: for callers that have more.
-fn run_in_helper(
+/// Does what [`run`] does in a process made for it, which has one thread: for callers that have more. Once something can be
+/// read from `cancel`, or its other end is closed, the container is killed.
+///
+/// # Errors
+/// Those of [`run`]; of a container that was killed [`RunError::Vanished`].
+pub fn run_beside_threads(
     root: &Root,
     config: &RuntimeConfig,
     privilege: &Privilege,
     mut streams: Streams<'_>,
+    cancel: Option<&OwnedFd>,
 ) -> Result<Outcome, RunError> {
     #[derive(Serialize, Deserialize)]
     enum Reply {
@@ -412,7 +424,7 @@ fn run_in_helper(
     drop(outputs);
     drop(theirs);
     let signals = Signals::take(&[]).map_err(step("take signals"))?;
-    serve(&helper, &signals, &mut relay, None, &mut streams)?;
+    serve(&helper, &signals, &mut relay, None, &mut streams, cancel)?;
     let mut buffer = vec![0; 256 * 1024];
     let (n, _) = channel::receive(&ours, &mut buffer).map_err(step("hear of the container"))?;
     let ended = helper.wait().map_err(step("wait for the container"))?;

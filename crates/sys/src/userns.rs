@@ -15,6 +15,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus};
@@ -154,11 +155,21 @@ pub enum UsernsError {
 ///
 /// To be called before any thread is started. Afterwards file ownership, mounts (in a mount
 /// namespace of its own) and namespaces are the process's to use within the mapped IDs.
-/// The environment and open files stay as they are. Idempotent for real root.
+/// The environment and open files stay as they are. A second call gives what the first gave.
 ///
 /// # Errors
 /// [`UsernsError`]: threads run already; the kernel or a security module refuses.
 pub fn become_root(sources: &Sources) -> Result<Privilege, UsernsError> {
+    /// What the process has become: root of a user namespace looks like the machine's from inside.
+    static BECOME: OnceLock<Privilege> = OnceLock::new();
+    if let Some(privilege) = BECOME.get() {
+        return Ok(privilege.clone());
+    }
+    let privilege = enter(sources)?;
+    Ok(BECOME.get_or_init(|| privilege).clone())
+}
+
+fn enter(sources: &Sources) -> Result<Privilege, UsernsError> {
     if is_root() {
         return Ok(Privilege::Root);
     }

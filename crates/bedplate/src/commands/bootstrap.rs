@@ -1,6 +1,7 @@
 //! `bedplate bootstrap`: a distribution's signed archive becomes an image, or an archive, or a directory.
 
 mod arguments;
+mod inline;
 mod show;
 mod sink;
 mod stages;
@@ -22,6 +23,7 @@ use bedplate_sys::userns::{Privilege, Sources, become_root};
 use bedplate_tree::Timestamp;
 
 pub(crate) use arguments::{Args, yes_or_no};
+pub(crate) use inline::image_of;
 use show::Shown;
 pub(crate) use sink::Sink;
 use stages::Stage;
@@ -70,22 +72,28 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         }),
         None => Goal::Image(names),
     };
-    let job = Job {
-        request,
-        goal,
-        lock,
-        at_hand: args.at_hand()?,
-        tls: Tls::default(),
-        debs: None,
-        offline: args.offline,
-        jobs: args.jobs,
-        root: args.root_kind.into(),
-        no_cache: args.no_cache,
-        scripts: args.scripts.into(),
-        write_lock: args.lock.clone(),
-    };
+    let job = args.job(request, goal, lock)?;
     let shown = Shown::new(context, args.progress, args.quiet);
-    job.carry_out(&shown, context)
+    job.carry_out(&shown, context)?.say()
+}
+
+impl Args {
+    fn job(&self, request: Request, goal: Goal, lock: Option<Lock>) -> Result<Job, Failure> {
+        Ok(Job {
+            request,
+            goal,
+            lock,
+            at_hand: self.at_hand()?,
+            tls: Tls::default(),
+            debs: None,
+            offline: self.offline,
+            jobs: self.jobs,
+            root: self.root_kind.into(),
+            no_cache: self.no_cache,
+            scripts: self.scripts.into(),
+            write_lock: self.lock.clone(),
+        })
+    }
 }
 
 /// What a bootstrap ends in.
@@ -134,6 +142,29 @@ pub(crate) struct Job {
     pub(crate) write_lock: Option<PathBuf>,
 }
 
+/// What a bootstrap made.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// The names of the packages, in one line.
+    List(String),
+    /// Files outside of the store, or in its cache.
+    Files,
+    /// An image of the store.
+    Image(Box<Image>),
+}
+
+impl Made {
+    /// Prints what there is to print: the list, the image ID.
+    pub(crate) fn say(&self) -> Result<u8, Failure> {
+        match self {
+            Self::List(names) => writeln!(io::stdout(), "{names}")?,
+            Self::Image(image) => writeln!(io::stdout(), "{}", image.id())?,
+            Self::Files => {}
+        }
+        Ok(0)
+    }
+}
+
 /// Shows a bootstrap to its user.
 pub(crate) trait Display: Observer {
     /// The packages are chosen.
@@ -148,7 +179,7 @@ pub(crate) trait Display: Observer {
 
 impl Job {
     /// Does it.
-    pub(crate) fn carry_out(&self, shown: &dyn Display, context: &Context) -> Result<u8, Failure> {
+    pub(crate) fn carry_out(&self, shown: &dyn Display, context: &Context) -> Result<Made, Failure> {
         let Self { goal, .. } = self;
         // While there is one thread, and before any file of the store is opened: what scripts own belongs to other users.
         // Packages that are only unpacked into an archive need no rights at all.
@@ -197,7 +228,7 @@ impl Job {
         };
         shown.resolved(&resolved);
         if matches!(goal, Goal::List) {
-            return print_debs(request, &resolved);
+            return Ok(Made::List(list_debs(request, &resolved)));
         }
         let stage = Stage { resolved: &resolved, request, acquiring: &acquiring, shown, context };
         if let Some(folder) = &self.debs {
@@ -207,11 +238,11 @@ impl Job {
             Goal::Tarball(path) => {
                 stage.write_tarball(path)?;
                 shown.finish();
-                return Ok(0);
+                return Ok(Made::Files);
             }
             Goal::Site(site) if site.part == Part::Stock => {
                 stage.fill(site)?;
-                return Ok(0);
+                return Ok(Made::Files);
             }
             _ => {}
         }
@@ -244,13 +275,13 @@ impl Job {
         let workshop = Workshop::open(&resolved, request, &acquiring, &settings)?;
         if matches!(goal, Goal::Download) {
             shown.finish();
-            return Ok(0);
+            return Ok(Made::Files);
         }
         let explained = |failure: Failure| explain(failure, privilege.as_ref(), &resolved);
         if let Goal::Site(site) = goal {
             stage.work(site, &workshop, &settings).map_err(explained)?;
             shown.finish();
-            return Ok(0);
+            return Ok(Made::Files);
         }
         let built = workshop.build(&resolved, request, &settings).map_err(|error| explained(error.into()))?;
         self.check_steps(&built.steps)?;
@@ -297,16 +328,13 @@ impl Job {
         epoch: Timestamp,
         steps: &[LockedStep],
         image: Option<Image>,
-    ) -> Result<u8, Failure> {
+    ) -> Result<Made, Failure> {
         if let (Some(path), Some(lock)) = (&self.write_lock, resolved.lock(&self.request, epoch, steps)) {
             crate::output::to_file(path, |out| Ok(out.write_all(lock.to_toml().as_bytes())?))
                 .map_err(|failure| failure.context(format!("cannot write the lock file {path:?}")))?;
         }
         shown.finish();
-        if let Some(image) = image {
-            writeln!(io::stdout(), "{}", image.id())?;
-        }
-        Ok(0)
+        Ok(image.map_or(Made::Files, |image| Made::Image(Box::new(image))))
     }
 }
 
@@ -348,12 +376,11 @@ fn read_lock(path: &Path) -> Result<Lock, Failure> {
 /// Threads that decode at most when nobody says: each holds a decoder's window of up to 64 MiB.
 const MAX_JOBS: usize = 8;
 
-/// Prints the names of the packages: with debootstrap's rules in its order, on one line as it does.
-fn print_debs(request: &Request, resolved: &Resolved) -> Result<u8, Failure> {
+/// The names of the packages: with debootstrap's rules in its order, on one line as it has them.
+fn list_debs(request: &Request, resolved: &Resolved) -> String {
     let names: Vec<&str> = match request.resolver {
         Resolver::Debootstrap if resolved.sources.is_some() => resolved.debootstrap.iter().collect(),
         _ => resolved.packages.iter().map(|package| package.name.as_str()).collect(),
     };
-    writeln!(io::stdout(), "{}", names.join(" "))?;
-    Ok(0)
+    names.join(" ")
 }

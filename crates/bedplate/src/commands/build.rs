@@ -1,35 +1,26 @@
 //! `bedplate build`: a Dockerfile and its context become an image.
 
+mod contexts;
 mod given;
+mod input;
+mod view;
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, IsTerminal as _, Read, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
 
-use bedplate_archive::{Compression, Decoder, Reader};
-use bedplate_build::{BuildContext, BuildError, Event, GitError, GitSource, Runtime, build};
-use bedplate_dockerfile::ignore::Ignore;
+use bedplate_build::{BuildError, Event, Runtime, build};
 use bedplate_dockerfile::{Dockerfile, ParseError, Position, excerpt};
-use bedplate_fetch::{Expected, Fetcher, Url};
 use bedplate_oci::{Platform, Reference};
-use bedplate_store::Lease;
+use bedplate_sys::kernel::processors;
 use bedplate_sys::userns::Sources;
 
+use self::contexts::Contexts;
+use self::input::Asked;
+use self::view::View;
 use super::way::Way;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
-
-/// The Dockerfile's name where none is given.
-const DOCKERFILE: &str = "Dockerfile";
-
-/// The name of the ignore file.
-const IGNORE: &str = ".dockerignore";
-
-/// The most bytes of a Dockerfile on standard input: what the parser takes, and one more so that it can say so.
-const MAX_DOCKERFILE: u64 = bedplate_dockerfile::MAX_DOCKERFILE_BYTES as u64 + 1;
-
-/// The largest archive of a URL that is a context, in bytes.
-const MAX_CONTEXT: u64 = 64 << 30;
 
 /// Arguments of `build`.
 #[derive(Debug, clap::Args)]
@@ -37,10 +28,18 @@ const MAX_CONTEXT: u64 = 64 << 30;
 The context is a directory, or a tar archive (compressed or not) or a lone Dockerfile on standard input. The result
 depends on names, modes and bytes of the context's files, never on their times or owners.
 
+A place of --build-context is a directory, a tar archive, the URL of a git repository or an archive, or one of
+  docker-image:NAME                an image of the store
+  oci-layout:DIR[:TAG|@DIGEST]     an image of an OCI layout
+  docker-archive:FILE[:NAME]       an image of docker save; oci-archive:FILE is the same
+  bootstrap:NAME?FLAG=VALUE&...    what bedplate bootstrap NAME --FLAG VALUE makes; lock=FILE keeps and uses a lock
+FROM and --from take the last four as they are: FROM bootstrap:debian:bookworm?include=curl.
+
 Examples:
   bedplate build --tag hello .
   bedplate build -t app -f docker/Dockerfile --build-arg VERSION=1.2 --target release .
   tar -c . | bedplate build -t app -
+  bedplate build -t app --build-context base=oci-layout:./layout --build-context src=../src .
   printf 'FROM debian\\nENV A=b\\n' | bedplate build -")]
 pub(crate) struct Args {
     /// Set the Dockerfile [default: CONTEXT/Dockerfile]; - reads it from standard input
@@ -73,6 +72,15 @@ pub(crate) struct Args {
     /// Do every step anew
     #[arg(long)]
     no_cache: bool,
+    /// Do every step of a stage anew; may be given several times, or with several stages
+    #[arg(long, value_name = "STAGE[,STAGE...]", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// Let FROM, COPY --from and mounts take a name from elsewhere; see below
+    #[arg(long, value_name = "NAME=PLACE")]
+    build_context: Vec<String>,
+    /// Build up to so many stages at a time [default: the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    jobs: Option<usize>,
     /// Print nothing but errors and the image ID
     #[arg(short, long)]
     quiet: bool,
@@ -100,7 +108,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let store = context.store()?;
     let lease = store.lease()?;
     let fetcher = context.fetcher()?;
-    let input = read_input(&args, &lease, &fetcher)?;
+    let asked = Asked { context: &args.context, file: args.file.as_deref(), lease: &lease, fetcher: &fetcher };
+    let input = asked.read()?;
+    let contexts = Contexts::new(&args.build_context, asked.folder(), &lease, &fetcher, context, args.quiet)?;
     let file = Dockerfile::parse(&input.dockerfile).map_err(|error| unparsed(error, &input.name, &input.dockerfile))?;
     let request = bedplate_build::Request {
         dockerfile: &file,
@@ -112,21 +122,23 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         host: Platform::host(),
         epoch: context.epoch(),
         no_cache: args.no_cache,
+        no_cache_filter: &args.no_cache_filter,
+        jobs: args.jobs.unwrap_or_else(processors),
+        contexts: Some(&contexts),
         secrets: &secrets,
         agents: &agents,
         fetcher: Some(&fetcher),
     };
     // A machine without this file has no name servers to tell of.
     let resolv_conf = fs::read_to_string("/etc/resolv.conf").ok();
-    let mut runtime = Runtime::new(&lease, Sources::default(), args.root_kind.into(), resolv_conf);
-    let mut kept = Vec::new();
+    let runtime = Runtime::new(&lease, Sources::default(), args.root_kind.into(), resolv_conf);
+    let mut view = View::new(context, args.quiet);
     let built = {
-        let mut observer = |event: Event<'_>| show(context, args.quiet, &mut kept, &event);
-        build(&lease, &input.context, &request, Some(&mut runtime), &mut observer)
+        let mut observer = |event: Event<'_>| view.show(&event);
+        build(&lease, &input.context, &request, Some(&runtime), &mut observer)
     };
     let built = built.map_err(|error| {
-        // Of a quiet build, what the command that failed said is wanted after all.
-        let _ = io::stderr().write_all(&kept);
+        view.failed();
         failed(error, &input.name, &input.dockerfile)
     })?;
     let id = built.image.id();
@@ -136,203 +148,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     }
     writeln!(io::stdout(), "{id}")?;
     Ok(0)
-}
-
-/// The most that is kept of a quiet step's output, in bytes.
-const MAX_KEPT: usize = 64 * 1024;
-
-fn show(context: &Context, quiet: bool, kept: &mut Vec<u8>, event: &Event<'_>) {
-    // A closed stderr is the user's choice.
-    let mut stderr = io::stderr();
-    match event {
-        Event::Step { stage, number, count, text } => {
-            kept.clear();
-            if !quiet {
-                let _ = writeln!(stderr, "[{stage} {number}/{count}] {text}");
-            }
-        }
-        Event::Cached if !quiet => {
-            let _ = writeln!(stderr, "  cached");
-        }
-        Event::Output(bytes) if !quiet => {
-            let _ = stderr.write_all(bytes);
-        }
-        Event::Output(bytes) => {
-            kept.extend_from_slice(bytes);
-            if kept.len() > MAX_KEPT {
-                kept.drain(..kept.len() - MAX_KEPT);
-            }
-        }
-        Event::Remark(remark) if !quiet => context.warn(remark),
-        _ => {}
-    }
-}
-
-/// What a build reads.
-struct Input {
-    dockerfile: Vec<u8>,
-    /// The Dockerfile's name in messages.
-    name: String,
-    context: BuildContext,
-}
-
-fn read_input(args: &Args, lease: &Lease, fetcher: &Fetcher) -> Result<Input, Failure> {
-    let from_stdin = args.file.as_deref() == Some(Path::new("-"));
-    if args.context == "-" {
-        if from_stdin {
-            return Err(Failure::new(
-                Kind::User,
-                "both the context and the Dockerfile are to come from standard input",
-            ));
-        }
-        return stdin_input(args, lease);
-    }
-    if !from_stdin && let Some(source) = GitSource::parse(&args.context) {
-        return git_input(args, lease, &source);
-    }
-    let lower = args.context.to_ascii_lowercase();
-    if ["http://", "https://"].iter().any(|scheme| lower.starts_with(scheme)) {
-        if from_stdin {
-            return Err(Failure::new(Kind::User, "a Dockerfile on standard input needs a directory as its context"));
-        }
-        let mut file = BufReader::with_capacity(256 * 1024, downloaded(args, lease, fetcher)?);
-        return stream_input(args, lease, &mut file, &args.context);
-    }
-    let directory = Path::new(&args.context);
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error: io::Error| Failure::from(error).context(format!("cannot read {path:?}"))
-    };
-    let mut context = BuildContext::directory(directory)?;
-    let (dockerfile, name) = match &args.file {
-        Some(_) if from_stdin => (read_limited(io::stdin().lock()).map_err(failed(Path::new("-")))?, "-".to_owned()),
-        Some(path) => (File::open(path).and_then(read_limited).map_err(failed(path))?, path.display().to_string()),
-        None => {
-            let path = directory.join(DOCKERFILE);
-            let Some(bytes) = context.read_file(DOCKERFILE)? else {
-                return Err(Failure::new(Kind::User, format!("there is no {path:?}")).hint("name another with --file"));
-            };
-            (bytes, path.display().to_string())
-        }
-    };
-    // The Dockerfile's own ignore file goes before that of the context. Spec: Dockerfile reference, ".dockerignore".
-    let beside = args.file.as_ref().filter(|_| !from_stdin).map(|path| {
-        let mut name = path.clone().into_os_string();
-        name.push(IGNORE);
-        PathBuf::from(name)
-    });
-    match beside.map(|path| (File::open(&path), path)) {
-        Some((Ok(file), path)) => {
-            let bytes = read_limited(file).map_err(failed(&path))?;
-            context.set_ignore(ignore(&bytes, &path.display().to_string())?);
-        }
-        _ => {
-            let own = args.file.is_none().then(|| format!("{DOCKERFILE}{IGNORE}"));
-            set_ignore(&mut context, own.as_deref())?;
-        }
-    }
-    Ok(Input { dockerfile, name, context })
-}
-
-fn set_ignore(context: &mut BuildContext, own: Option<&str>) -> Result<(), Failure> {
-    for name in own.into_iter().chain([IGNORE]) {
-        if let Some(bytes) = context.read_file(name)? {
-            context.set_ignore(ignore(&bytes, name)?);
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn ignore(bytes: &[u8], name: &str) -> Result<Ignore, Failure> {
-    Ignore::parse(bytes).map_err(|error| Failure::from(error).context(format!("cannot read {name:?}")))
-}
-
-/// A context, or a lone Dockerfile: which of the two, the first bytes tell.
-fn stdin_input(args: &Args, lease: &Lease) -> Result<Input, Failure> {
-    if io::stdin().is_terminal() {
-        return Err(Failure::new(Kind::User, "standard input is a terminal, not a context")
-            .hint("pipe a Dockerfile or a tar into it, or name a directory: bedplate build ."));
-    }
-    let mut source = BufReader::with_capacity(256 * 1024, io::stdin().lock());
-    stream_input(args, lease, &mut source, "standard input")
-}
-
-/// The same from anywhere; `what` names it in messages.
-fn stream_input(args: &Args, lease: &Lease, mut source: impl Read, what: &str) -> Result<Input, Failure> {
-    let failed = |error: io::Error| Failure::from(error).context(format!("cannot read {what}"));
-    let mut head = Vec::new();
-    source.by_ref().take(512).read_to_end(&mut head).map_err(failed)?;
-    let all = io::Cursor::new(head.clone()).chain(source);
-    if is_archive(&head) {
-        let mut context = BuildContext::archive(lease, all)?;
-        let name = match &args.file {
-            Some(path) => path.display().to_string(),
-            None => DOCKERFILE.to_owned(),
-        };
-        let Some(dockerfile) = context.read_file(&name)? else {
-            return Err(Failure::new(Kind::User, format!("there is no {name:?} in the archive of {what}"))
-                .hint("name another with --file"));
-        };
-        set_ignore(&mut context, Some(&format!("{name}{IGNORE}")))?;
-        return Ok(Input { dockerfile, name, context });
-    }
-    let dockerfile = read_limited(all).map_err(failed)?;
-    Ok(Input { dockerfile, name: "-".to_owned(), context: BuildContext::empty() })
-}
-
-/// A commit of a repository as the context; the Dockerfile lies in it.
-fn git_input(args: &Args, lease: &Lease, source: &GitSource) -> Result<Input, Failure> {
-    let failed = |error: GitError| {
-        let missing = matches!(error, GitError::Missing);
-        let failure = Failure::from(error).context(format!("cannot take {:?} as the context", source.shown()));
-        if missing { failure.hint("install git, or fetch the files first and name their directory") } else { failure }
-    };
-    let folder = lease.scratch();
-    fs::create_dir(&folder)?;
-    let commit = source.commit().map_err(failed)?;
-    source.check_out(&commit, &folder, false).map_err(failed)?;
-    let mut context = BuildContext::directory(&folder.join(&source.directory))?;
-    let name = args.file.as_ref().map_or_else(|| DOCKERFILE.to_owned(), |path| path.display().to_string());
-    let Some(dockerfile) = context.read_file(&name)? else {
-        return Err(Failure::new(
-            Kind::User,
-            format!("there is no {name:?} in {:?} at commit {commit}", source.shown()),
-        )
-        .hint("name another with --file"));
-    };
-    set_ignore(&mut context, Some(&format!("{name}{IGNORE}")))?;
-    Ok(Input { dockerfile, name, context })
-}
-
-/// The file of a URL, in the lease's folder.
-fn downloaded(args: &Args, lease: &Lease, fetcher: &Fetcher) -> Result<File, Failure> {
-    let attempt = || format!("cannot fetch the context {:?}", args.context);
-    let url = Url::parse(&args.context).map_err(|error| Failure::from(error).context(attempt()))?;
-    let mut file = File::options().read(true).write(true).create_new(true).open(lease.scratch())?;
-    let expected = Expected { digest: None, size: None, max_size: MAX_CONTEXT };
-    fetcher.get(&url, expected, &mut file).map_err(|error| Failure::from(error).context(attempt()))?;
-    file.rewind()?;
-    Ok(file)
-}
-
-/// Whether bytes begin an archive; of a compressed one the compression is enough.
-fn is_archive(head: &[u8]) -> bool {
-    if Compression::detect(head) != Compression::None {
-        return true;
-    }
-    let first = || -> Option<bool> {
-        let mut reader = Reader::new(Decoder::new(head).ok()?);
-        reader.next_entry().ok().map(|entry| entry.is_some())
-    };
-    // 512 zeros are an archive without entries.
-    first().unwrap_or(false) || (head.len() == 512 && head.iter().all(|byte| *byte == 0))
-}
-
-fn read_limited(source: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source.take(MAX_DOCKERFILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// `NAME=VALUE` pairs; a name alone is looked up in the environment, where that is allowed.

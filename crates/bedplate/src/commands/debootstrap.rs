@@ -306,7 +306,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         scripts: Scripts::default(),
         write_lock: None,
     };
-    job.carry_out(&Lines { context, quiet, log_extra_deps: args.log_extra_deps }, context)
+    job.carry_out(&Lines { context, quiet, log_extra_deps: args.log_extra_deps }, context)?.say()
 }
 
 /// debootstrap's messages.

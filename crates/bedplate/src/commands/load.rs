@@ -40,7 +40,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         return Err(Failure::new(Kind::User, "standard input is a terminal, not an archive")
             .hint("give -i FILE, or pipe an archive into it: docker save IMAGE | bedplate load"));
     }
-    let options = LoadOptions { platform: args.platform.clone() };
+    let options = LoadOptions { platform: args.platform.clone(), unnamed: false };
     let loaded = match &args.input {
         None => {
             let lease = context.store()?.lease()?;

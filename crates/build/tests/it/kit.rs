@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use bedplate_build::{BuildContext, BuildError, Built, Event, Remark, Request, Runner, build};
+use bedplate_build::{BuildContext, BuildError, Built, Event, NamedContexts, Remark, Request, Runner, build};
 use bedplate_dockerfile::Dockerfile;
 use bedplate_dockerfile::ignore::Ignore;
 use bedplate_fetch::Fetcher;
@@ -30,6 +30,8 @@ pub(crate) struct Options<'a> {
     pub(crate) names: Vec<&'a str>,
     pub(crate) epoch: Option<i64>,
     pub(crate) no_cache: bool,
+    pub(crate) no_cache_filter: &'a [String],
+    pub(crate) contexts: Option<&'a dyn NamedContexts>,
     pub(crate) platform: Option<&'a str>,
     pub(crate) ignore: Option<&'a str>,
     pub(crate) fetcher: Option<&'a Fetcher>,
@@ -89,7 +91,7 @@ impl Kit {
         context: &BuildContext,
         dockerfile: &str,
         options: &Options<'_>,
-        runner: Option<&mut dyn Runner>,
+        runner: Option<&dyn Runner>,
     ) -> Result<Outcome, BuildError> {
         let file = Dockerfile::parse(dockerfile.as_bytes()).unwrap_or_else(|error| panic!("{dockerfile}: {error}"));
         let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
@@ -107,12 +109,15 @@ impl Kit {
             host: Platform::new("linux", "amd64"),
             epoch: options.epoch.map(Timestamp::from_seconds),
             no_cache: options.no_cache,
+            no_cache_filter: options.no_cache_filter,
+            jobs: 2,
+            contexts: options.contexts,
             secrets: &[],
             agents: &[],
             fetcher: options.fetcher,
         };
         let mut cached = 0;
-        let mut observer = |event: Event<'_>| cached += usize::from(matches!(event, Event::Cached));
+        let mut observer = |event: Event<'_>| cached += usize::from(matches!(event, Event::Cached { .. }));
         let Built { image, remarks } = build(lease, context, &request, runner, &mut observer)?;
         Ok(Outcome { image, remarks, cached })
     }

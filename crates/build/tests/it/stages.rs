@@ -1,7 +1,15 @@
 //! Several stages, arguments, bases, triggers.
 
-use bedplate_build::Remark;
-use bedplate_oci::annotation;
+use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+
+use bedplate_build::{
+    BuildContext, BuildError, CommandFailure, Named, NamedContexts, NamedError, Remark, RunOutcome, RunStep, Runner,
+};
+use bedplate_image::ContentSources;
+use bedplate_oci::{Platform, annotation};
+use bedplate_tree::{Action, Change, Content, Delta, Entry, Metadata, TreePath};
 
 use crate::kit::*;
 
@@ -156,4 +164,130 @@ fn platforms_are_kept_and_compared() {
     assert_eq!(config(&outcome).platform.to_string(), "linux/arm64");
     let outcome = kit.build("FROM --platform=linux/s390x arm\nCOPY a /b\n", &Options::default());
     assert!(outcome.remarks.iter().any(|r| matches!(r, Remark::Platform { .. })), "{:?}", outcome.remarks);
+}
+
+/// Two stages meet in their steps, or one of them fails while the other runs.
+struct Meeting {
+    barrier: Barrier,
+    failing: Option<&'static str>,
+    ended: AtomicBool,
+}
+
+impl Runner for Meeting {
+    fn run(
+        &self,
+        step: &RunStep<'_>,
+        _contents: &mut ContentSources<'_>,
+        _output: &mut dyn FnMut(&[u8]),
+    ) -> Result<RunOutcome, CommandFailure> {
+        self.barrier.wait();
+        let cancel = step.beside_threads.unwrap();
+        if self.failing.is_some_and(|words| step.words.iter().any(|word| word == words)) {
+            return Err(CommandFailure::Status { status: 3 });
+        }
+        if self.failing.is_some() {
+            // Can be read when the build is stopped, or the test hangs.
+            std::fs::File::from(cancel.try_clone().unwrap()).read_exact(&mut [0]).unwrap();
+            self.ended.store(true, Ordering::Relaxed);
+            return Err(CommandFailure::Status { status: 137 });
+        }
+        let file = Entry::file(Content::from_bytes(*b""), Metadata { mode: 0o644, ..Metadata::default() });
+        let path = TreePath::parse(step.words[2].as_bytes()).unwrap();
+        let delta = Delta { changes: vec![Change { path, action: Action::Put(file) }] };
+        Ok(RunOutcome { delta, left_out: Vec::new(), warnings: Vec::new() })
+    }
+}
+
+const SIDE_BY_SIDE: &str = "FROM scratch AS one\nRUN a\nFROM scratch AS two\nRUN b\nFROM scratch AS not\nRUN c\n\
+     FROM scratch\nCOPY --from=one / /one\nCOPY --from=two / /two\n";
+
+fn meet(kit: &Kit, failing: Option<&'static str>) -> (Result<Outcome, BuildError>, bool) {
+    let meeting = Meeting { barrier: Barrier::new(2), failing, ended: AtomicBool::new(false) };
+    let options = Options::default();
+    let built = kit.try_build_with(&kit.lease(), &BuildContext::empty(), SIDE_BY_SIDE, &options, Some(&meeting));
+    (built, meeting.ended.into_inner())
+}
+
+#[test]
+fn stages_that_do_not_need_each_other_are_built_side_by_side() {
+    let kit = Kit::new();
+    let outcome = meet(&kit, None).0.unwrap();
+    assert_eq!(kit.listing(&outcome.image), ["755 0:0 /one/", "644 0:0 /one/a ", "755 0:0 /two/", "644 0:0 /two/b "]);
+}
+
+#[test]
+fn the_failure_of_a_stage_ends_the_others() {
+    for failing in ["a", "b"] {
+        let (built, ended) = meet(&Kit::new(), Some(failing));
+        let text = chain(&built.err().unwrap());
+        assert!(text.contains(&format!("RUN {failing}")) && text.contains("status 3"), "{text}");
+        assert!(ended);
+    }
+}
+
+/// Knows one name.
+#[derive(Debug)]
+struct OneName(&'static str, Named);
+
+impl NamedContexts for OneName {
+    fn find(&self, name: &str, _: Option<&Platform>) -> Result<Option<Named>, NamedError> {
+        match name {
+            "broken" => Err("nobody is there".into()),
+            name => Ok((name == self.0).then(|| self.1.clone())),
+        }
+    }
+}
+
+#[test]
+fn names_stand_for_files_and_images() {
+    let kit = Kit::new();
+    kit.write("sub/file", "x");
+    kit.write("own", "o");
+    let files = || Named::Files(Arc::new(BuildContext::directory(&kit.context().join("sub")).unwrap().named("other")));
+    let base = kit.build("FROM scratch\nENV BASE=1\nCOPY own /base\nONBUILD ENV CHILD=1\n", &Options::default());
+    let image = || Named::Image(Arc::new(base.image.clone()));
+    let table: [(&str, &str, Named, &[&str]); 6] = [
+        ("files below", "FROM other\n", files(), &["644 0:0 /file x"]),
+        ("files from", "FROM scratch\nCOPY --from=other file /to\n", files(), &["644 0:0 /to x"]),
+        ("an image below", "FROM other\n", image(), &["644 0:0 /base o"]),
+        ("an image from", "FROM scratch\nCOPY --from=other base /b\n", image(), &["644 0:0 /b o"]),
+        ("in place of a stage", "FROM scratch AS other\nCOPY own /\nFROM other\n", files(), &["644 0:0 /file x"]),
+        (
+            "the build's own",
+            "FROM scratch\nCOPY own /\nCOPY --from=other . /\n",
+            files(),
+            &["644 0:0 /file x", "644 0:0 /own o"],
+        ),
+    ];
+    for (what, dockerfile, named, expected) in table {
+        let names = OneName("other", named);
+        let options = Options { contexts: Some(&names), ..Options::default() };
+        let first = kit.build(dockerfile, &options);
+        assert_eq!(kit.listing(&first.image), expected, "{what}");
+        assert_eq!(kit.build(dockerfile, &options).image.id(), first.image.id(), "{what}");
+    }
+    let names = OneName("other", image());
+    let options = Options { contexts: Some(&names), ..Options::default() };
+    let env = &kit.build("FROM other\n", &options).image.config.config.env;
+    assert!(env.contains(&"BASE=1".to_owned()) && env.contains(&"CHILD=1".to_owned()), "{env:?}");
+    let fault = |dockerfile: &str| chain(&kit.try_build(dockerfile, &options).err().unwrap());
+    let text = fault("FROM scratch\nCOPY --from=broken / /\n");
+    assert!(text.contains("cannot have \"broken\": nobody is there"), "{text}");
+    let names = OneName("other", files());
+    let options = Options { contexts: Some(&names), ..Options::default() };
+    let text = chain(&kit.try_build("FROM scratch\nCOPY --from=other missing /\n", &options).err().unwrap());
+    assert!(text.contains("\"missing\" is not in the context \"other\""), "{text}");
+}
+
+#[test]
+fn a_stage_can_be_done_anew() {
+    let kit = Kit::new();
+    kit.write("a", "1");
+    let dockerfile = "FROM scratch AS one\nCOPY a /\nFROM scratch AS two\nCOPY a /b\nFROM one\nCOPY --from=two b /\n";
+    kit.build(dockerfile, &Options::default());
+    let filters = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (names, cached) in [(filters(&[]), 3), (filters(&["one"]), 2), (filters(&["two", "one"]), 1)] {
+        let options = Options { no_cache_filter: &names, ..Options::default() };
+        assert_eq!(kit.build(dockerfile, &options).cached, cached, "{names:?}");
+    }
 }

@@ -20,12 +20,14 @@ use crate::images::{Image, NewImage};
 pub struct LoadOptions {
     /// Of an image for several platforms this one; else the host's, else the first.
     pub platform: Option<Platform>,
+    /// Gives no names: those of the input are only told.
+    pub unnamed: bool,
 }
 
 /// What was loaded.
 #[derive(Debug, Clone, Default)]
 pub struct Loaded {
-    /// The images, in the order of the input, each with the names that it got now.
+    /// The images, in the order of the input, each with the names that the input gives it.
     pub images: Vec<(Image, Vec<Reference>)>,
     /// Platforms of the input that were left out.
     pub left_out: Vec<String>,
@@ -101,7 +103,8 @@ fn load(lease: &Lease, pieces: &Pieces<'_>, options: &LoadOptions) -> Result<Loa
         return Err(TransferError::NotAnImage { what: pieces.what.to_owned() });
     }
     for image in ready {
-        let new = NewImage { manifest: &image.manifest, media_type: &image.media_type, names: &image.names };
+        let names = if options.unnamed { &[][..] } else { &image.names };
+        let new = NewImage { manifest: &image.manifest, media_type: &image.media_type, names };
         let added = lease.add_image(&new)?;
         match loaded.images.iter_mut().find(|(known, _)| known.entry.digest == added.entry.digest) {
             Some((known, names)) => {

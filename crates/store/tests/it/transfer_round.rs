@@ -167,7 +167,7 @@ fn of_several_platforms_one_is_loaded_and_the_others_are_named() {
     ] {
         let (_dir, to) = store();
         let lease = to.lease().unwrap();
-        let loaded = load_directory(&lease, layout.path(), "x", &LoadOptions { platform }).unwrap();
+        let loaded = load_directory(&lease, layout.path(), "x", &LoadOptions { platform, unnamed: false }).unwrap();
         assert_eq!(loaded.left_out, [left_out]);
         assert_eq!(to.resolve("both").unwrap().id(), expected.id());
     }
