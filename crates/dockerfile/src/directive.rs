@@ -55,6 +55,11 @@ impl DirectiveReader {
         self.done = true;
     }
 
+    /// Whether the section has ended.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
     /// Takes a line that begins with `#` (white space before it already removed).
     pub(crate) fn comment(&mut self, line: &str) -> Result<(), ParseErrorKind> {
         if self.done {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::glob::Glob;
 use crate::ignore::{Ignore, IgnoreState};
-use crate::{Dockerfile, Escape, change, expand, mount, parse_trigger, port, signal};
+use crate::{Dockerfile, Escape, change, check, expand, mount, parse_trigger, port, signal};
 
 /// Parsing never panics, and printing gives an equal file.
 pub fn parse(data: &[u8]) {
@@ -13,6 +13,7 @@ pub fn parse(data: &[u8]) {
             let printed = file.to_string();
             let again = Dockerfile::parse(printed.as_bytes());
             assert_eq!(again.as_ref(), Ok(&file), "printed as {printed:?}");
+            judge(&file);
             for trigger in file.stages.iter().flat_map(|stage| &stage.instructions) {
                 if let crate::Instruction::Onbuild(trigger) = &trigger.instruction {
                     let _ = parse_trigger(&trigger.expression);
@@ -29,6 +30,34 @@ pub fn parse(data: &[u8]) {
         let _ = signal::parse(text);
         let _ = crate::duration::parse(text);
         let _ = mount::MountSpec::parse(crate::Word::new(text, crate::Position::START));
+    }
+}
+
+/// Judging never panics, and its findings can be shown.
+fn judge(file: &Dockerfile) {
+    struct Nothing;
+    impl check::Surroundings for Nothing {
+        fn base(&mut self, name: &str, _platform: Option<&str>) -> Option<check::Base> {
+            Some(check::Base { triggers: vec![name.to_owned(), format!("RUN {name}")], ..check::Base::default() })
+        }
+        fn is_image_name(&self, text: &str) -> bool {
+            text.is_ascii()
+        }
+        fn platform(&self, text: &str) -> Option<(String, String)> {
+            text.split_once('/').map(|(os, architecture)| (os.to_owned(), architecture.to_owned()))
+        }
+    }
+    let ignore = Ignore::from_patterns(["*.txt"]).ok();
+    for target in [None, Some(0)] {
+        let predefined = BTreeMap::new();
+        let subject =
+            check::Subject { file, build_args: &[], predefined: &predefined, ignore: ignore.as_ref(), target };
+        for option in ["experimental=all", file.directives.check.as_deref().unwrap_or_default()] {
+            let Ok(options) = check::CheckOptions::parse(option) else { continue };
+            for warning in check::check(&subject, &options, &mut Nothing) {
+                let _ = (warning.to_string(), crate::excerpt_of_lines(file.to_string().as_bytes(), warning.span));
+            }
+        }
     }
 }
 

@@ -59,6 +59,8 @@ struct Rule {
     glob: Glob,
     /// Written with `!`: brings files back.
     negated: bool,
+    /// Covers whatever is there: `*`, `**` or `**/*`.
+    all: bool,
 }
 
 /// Which patterns matched a directory or one above it, while a tree is walked.
@@ -133,13 +135,23 @@ impl Ignore {
             _ => &clean,
         };
         let glob = Glob::recursive(pattern).map_err(|source| IgnoreError::Pattern { position, source })?;
-        self.rules.push(Rule { glob, negated });
+        self.rules.push(Rule { glob, negated, all: matches!(pattern, "*" | "**" | "**/*") });
         Ok(())
     }
 
     /// Says whether there is no pattern at all.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Says whether a pattern brings files back.
+    pub fn has_exceptions(&self) -> bool {
+        self.rules.iter().any(|rule| rule.negated)
+    }
+
+    /// Says whether a pattern ignores all that there is.
+    pub fn covers_all(&self) -> bool {
+        self.rules.iter().any(|rule| rule.all && !rule.negated)
     }
 
     /// Says whether a path, relative to the root and without `.` and `..`, is ignored.

@@ -72,6 +72,8 @@ pub struct Node {
     pub span: Span,
     /// The text with continuations joined, without heredoc bodies.
     pub original: String,
+    /// The comment lines right above it, without `#`.
+    pub comments: Vec<String>,
 }
 
 impl PartialEq for Node {
@@ -107,6 +109,8 @@ pub struct FromNode {
     pub span: Span,
     /// The text with continuations joined.
     pub original: String,
+    /// The comment lines right above it, without `#`.
+    pub comments: Vec<String>,
 }
 
 impl PartialEq for FromNode {

@@ -12,12 +12,14 @@
 //! - [`Dockerfile::parse`] reads a whole file; [`change::parse`] one line of `--change`;
 //!   [`parse_trigger`] one stored `ONBUILD` expression.
 //! - Words stay unexpanded ([`Word`]) until [`expand`] is called with the values of the moment.
+//! - [`check::check`] judges a file as the published build checks do.
 //! - [`ignore`] and [`glob`] match paths as `.dockerignore`, `COPY` and `--exclude` do.
 //!
 //! Spec: the Dockerfile reference, frontend 1.x.
 #![forbid(unsafe_code)]
 
 pub mod change;
+pub mod check;
 mod directive;
 pub mod duration;
 mod error;
@@ -34,6 +36,7 @@ mod parse;
 pub mod port;
 mod position;
 mod print;
+mod rule;
 pub mod signal;
 mod source;
 mod stage;
@@ -50,6 +53,7 @@ pub use instruction::{
     Pair, PairForm, Pairs, Program, Run, Security, Shell, Source, Stage, Word,
 };
 pub use parse::{Dockerfile, MAX_DOCKERFILE_BYTES, MAX_HEREDOCS, MAX_INSTRUCTIONS, parse_trigger};
-pub use position::{Position, Span, excerpt};
+pub use position::{Position, Span, excerpt, excerpt_of_lines};
+pub use rule::Rule;
 pub use stage::{StageName, StageNameError};
 pub use warning::{Warning, WarningKind};

@@ -137,7 +137,7 @@ fn near(suggestion: &Option<&'static str>) -> String {
     suggestion.map_or_else(String::new, |near| format!(" (did you mean {near:?}?)"))
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "type",
     "from",
     "source",
@@ -156,6 +156,7 @@ const KEYS: [&str; 18] = [
     "mode",
     "uid",
     "gid",
+    "env",
 ];
 const TYPES: [(&str, MountType); 5] = [
     ("bind", MountType::Bind),

@@ -81,23 +81,22 @@ impl Dockerfile {
         let mut stages: Vec<Stage> = Vec::new();
         let mut last = Position::START;
         while let Some(item) = parser.next()? {
-            last = item.span.start;
+            last = item.text.span.start;
             match (item.parsed, stages.last_mut()) {
                 (Parsed::From(from), _) => {
-                    parser.remark_stage(&from, &stages, item.span.start);
-                    let node = FromNode { span: item.span, original: item.original };
+                    let ItemText { span, original, comments } = item.text;
+                    let node = FromNode { span, original, comments };
                     stages.push(Stage { from, node, instructions: Vec::new() });
                 }
                 (Parsed::Instruction(instruction), Some(stage)) => {
-                    parser.remark_repeated(&instruction, stage, item.span.start);
-                    stage.instructions.push(Node { instruction, span: item.span, original: item.original });
+                    stage.instructions.push(item.text.node(instruction));
                 }
                 (Parsed::Instruction(instruction @ Instruction::Arg(_)), None) => {
-                    global.push(Node { instruction, span: item.span, original: item.original });
+                    global.push(item.text.node(instruction));
                 }
                 (Parsed::Instruction(instruction), None) => {
                     return Err(ParseError {
-                        position: item.span.start,
+                        position: item.text.span.start,
                         kind: ParseErrorKind::BeforeFrom { instruction: instruction.keyword() },
                     });
                 }
@@ -125,6 +124,17 @@ impl Dockerfile {
             let number = if digits { reference.parse::<usize>().ok()? } else { return None };
             (number < stages.len()).then_some(number)
         })
+    }
+
+    /// The stages that a stage names itself, in `--from` of COPY and of mounts; FROM has variables.
+    pub fn named_in(&self, index: usize) -> Vec<usize> {
+        let nodes = self.stages.get(index).map(|stage| stage.instructions.as_slice()).unwrap_or_default();
+        let names = nodes.iter().flat_map(|node| match &node.instruction {
+            Instruction::Copy(copy) => copy.from.iter().map(Word::as_str).collect(),
+            Instruction::Run(run) => run.mounts.iter().filter_map(MountSpec::from).collect(),
+            _ => Vec::new(),
+        });
+        names.filter_map(|name| self.find_stage(name, index)).collect()
     }
 
     /// The name nearest to a misspelt one among the first `before` stages.
@@ -164,7 +174,7 @@ pub(crate) fn parse_one(text: &str) -> Result<Node, ParseError> {
     let wrong = |kind| Err(ParseError { position: Position::START, kind });
     match first {
         Some(item) if found == 1 => match item.parsed {
-            Parsed::Instruction(instruction) => Ok(Node { instruction, span: item.span, original: item.original }),
+            Parsed::Instruction(instruction) => Ok(item.text.node(instruction)),
             Parsed::From(_) => wrong(ParseErrorKind::Trigger { instruction: "FROM" }),
         },
         _ => wrong(ParseErrorKind::NotOneInstruction { found }),
@@ -183,14 +193,28 @@ enum Parsed {
 
 struct Item {
     parsed: Parsed,
+    text: ItemText,
+}
+
+/// How an instruction is written.
+struct ItemText {
     span: Span,
     original: String,
+    comments: Vec<String>,
+}
+
+impl ItemText {
+    fn node(self, instruction: Instruction) -> Node {
+        Node { instruction, span: self.span, original: self.original, comments: self.comments }
+    }
 }
 
 struct Parser<'a> {
     lines: PhysicalLines<'a>,
     directives: DirectiveReader,
     warnings: Vec<Warning>,
+    /// The comment lines since the last blank line, empty comment or instruction.
+    comments: Vec<String>,
     instructions: usize,
     heredocs: usize,
 }
@@ -216,7 +240,9 @@ impl<'a> Parser<'a> {
         if bytes.len() > MAX_DOCKERFILE_BYTES {
             return error(Position::START, ParseErrorKind::TooLarge { size: bytes.len(), limit: MAX_DOCKERFILE_BYTES });
         }
-        Ok(Parser { lines: PhysicalLines::new(bytes), directives, warnings: Vec::new(), instructions: 0, heredocs: 0 })
+        let lines = PhysicalLines::new(bytes);
+        let (warnings, comments) = (Vec::new(), Vec::new());
+        Ok(Parser { lines, directives, warnings, comments, instructions: 0, heredocs: 0 })
     }
 
     /// Reads the next instruction.
@@ -239,8 +265,12 @@ impl<'a> Parser<'a> {
                 Parsed::Instruction(self.instruction(header, found, bodies)?)
             }
         };
-        let original = whole.text.to_owned();
-        Ok(Some(Item { parsed, span: Span { start, end }, original }))
+        let text = ItemText {
+            span: Span { start, end },
+            original: whole.text.to_owned(),
+            comments: std::mem::take(&mut self.comments),
+        };
+        Ok(Some(Item { parsed, text }))
     }
 
     /// Joins the next lines that belong together; comments and blank lines are passed over.
@@ -249,7 +279,13 @@ impl<'a> Parser<'a> {
             let Some(first) = self.lines.next() else { return Ok(None) };
             if first.is_comment() {
                 let text = String::from_utf8_lossy(first.bytes());
-                self.directives.comment(text.trim()).map_err(|kind| ParseError { position: first.start(), kind })?;
+                let text = text.trim();
+                self.directives.comment(text).map_err(|kind| ParseError { position: first.start(), kind })?;
+                match text.trim_start_matches('#').trim() {
+                    "" => self.comments.clear(),
+                    _ if !self.directives.is_done() => {}
+                    comment => self.comments.push(comment.to_owned()),
+                }
                 continue;
             }
             self.directives.end();
@@ -276,11 +312,13 @@ impl<'a> Parser<'a> {
                 more = again;
             }
             if let Some(position) = empty {
-                self.warnings.push(Warning { position, kind: WarningKind::EmptyContinuation });
+                let span = Span { start: position, end: position };
+                self.warnings.push(Warning { span, kind: WarningKind::EmptyContinuation });
             }
             if !line.text.trim().is_empty() {
                 return Ok(Some(line));
             }
+            self.comments.clear();
         }
     }
 
@@ -393,12 +431,7 @@ impl<'a> Parser<'a> {
             }
             "HEALTHCHECK" => Instruction::Healthcheck(self.healthcheck(&header)?),
             "SHELL" => Instruction::Shell(header.shell()?),
-            "MAINTAINER" => {
-                let word = text_word("a name")?;
-                let position = header.start;
-                self.warnings.push(Warning { position, kind: WarningKind::MaintainerDeprecated });
-                Instruction::Maintainer(word.as_str().to_owned())
-            }
+            "MAINTAINER" => Instruction::Maintainer(text_word("a name")?.as_str().to_owned()),
             "STOPSIGNAL" => Instruction::StopSignal(text_word("a signal")?),
             "USER" => Instruction::User(text_word("a user")?),
             // FROM and ONBUILD are handled by the callers; what remains is WORKDIR.
@@ -423,8 +456,10 @@ impl<'a> Parser<'a> {
                 // `[ -f x ] && y` is the shell's test; an array begins with a quote.
                 let inside = args.text.strip_prefix('[').map(str::trim_start).unwrap_or_default();
                 if inside.starts_with(['"', '\'']) && args.text.ends_with(']') {
-                    self.warnings
-                        .push(Warning { position: args.position(), kind: WarningKind::NotJson { instruction } });
+                    let start = args.position();
+                    let end = args.from(args.text.len()).position();
+                    let kind = WarningKind::NotJson { instruction };
+                    self.warnings.push(Warning { span: Span { start, end }, kind });
                 }
                 Ok(CommandLine::Shell(args.text.to_owned()))
             }
@@ -443,8 +478,6 @@ impl<'a> Parser<'a> {
         if !first.text.contains('=') {
             let (name, value) = words::first(args);
             header.needs(!value.text.is_empty(), "two arguments: a name and a value")?;
-            let kind = WarningKind::LegacyKeyValue { instruction };
-            self.warnings.push(Warning { position: header.start, kind });
             let pairs = vec![Pair { name: word(name), value: word(value) }];
             return Ok(Pairs { form: PairForm::Legacy, pairs });
         }
@@ -520,29 +553,6 @@ impl<'a> Parser<'a> {
             start_interval: interval("start-interval")?,
             retries,
         }))
-    }
-
-    fn remark_stage(&mut self, from: &From, stages: &[Stage], position: Position) {
-        let Some(name) = &from.name else { return };
-        let text = || name.as_str().to_owned();
-        if name.is_reserved() {
-            let kind = WarningKind::ReservedStageName { name: text() };
-            self.warnings.push(Warning { position, kind });
-        }
-        if stages.iter().any(|stage| stage.name() == Some(name)) {
-            let kind = WarningKind::DuplicateStageName { name: text() };
-            self.warnings.push(Warning { position, kind });
-        }
-    }
-
-    fn remark_repeated(&mut self, instruction: &Instruction, stage: &Stage, position: Position) {
-        if let Instruction::Cmd(_) | Instruction::Entrypoint(_) | Instruction::Healthcheck(_) = instruction {
-            let keyword = instruction.keyword();
-            if stage.instructions.iter().any(|node| node.instruction.keyword() == keyword) {
-                let kind = WarningKind::OnlyLastCounts { instruction: keyword };
-                self.warnings.push(Warning { position, kind });
-            }
-        }
     }
 }
 

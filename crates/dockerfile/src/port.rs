@@ -1,6 +1,7 @@
 //! Ports of EXPOSE: `80`, `53/udp`, `8000-8010/tcp`.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,11 +56,12 @@ pub enum PortError {
         /// The text.
         text: String,
     },
-    /// The text maps a port of the host.
+    /// What stands before the port is neither a port of the host nor an address with one.
     #[error(
-        "invalid port {text:?}: EXPOSE names ports of the container only; ports of the host are chosen when it runs"
+        "invalid port {text:?}: before the container's port there may be ADDRESS:PORT: or PORT: of the host, though \
+         EXPOSE does nothing with them"
     )]
-    HostMapping {
+    Host {
         /// The text.
         text: String,
     },
@@ -67,31 +69,43 @@ pub enum PortError {
 
 /// Parses one word of EXPOSE into its ports, in rising order.
 ///
+/// An address and a port of the host before them are checked and dropped, as other builders do: they are a finding of
+/// the rule `ExposeInvalidFormat`.
+///
 /// # Errors
 /// [`PortError`].
 pub fn parse(text: &str) -> Result<Vec<Port>, PortError> {
-    if text.contains(':') {
-        return Err(PortError::HostMapping { text: text.to_owned() });
-    }
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let container = match text.rsplit_once(':') {
+        None => text,
+        Some((host, container)) if is_host(host) => container,
+        Some(_) => return Err(PortError::Host { text: text.to_owned() }),
+    };
+    let (range, protocol) = container.split_once('/').unwrap_or((container, "tcp"));
     let protocol = match protocol.to_ascii_lowercase().as_str() {
         "tcp" | "" => Protocol::Tcp,
         "udp" => Protocol::Udp,
         "sctp" => Protocol::Sctp,
         _ => return Err(PortError::Protocol { text: text.to_owned() }),
     };
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let number = |part: &str| {
-        part.parse::<u16>()
-            .ok()
-            .filter(|_| !part.starts_with('+'))
-            .ok_or_else(|| PortError::Number { text: text.to_owned() })
-    };
-    let (first, last) = (number(first)?, number(last)?);
+    let (first, last) = numbers(range).ok_or_else(|| PortError::Number { text: text.to_owned() })?;
     if last < first {
         return Err(PortError::Backward { text: text.to_owned() });
     }
     Ok((first..=last).map(|number| Port { number, protocol }).collect())
+}
+
+/// A port, or a range of them.
+fn numbers(range: &str) -> Option<(u16, u16)> {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let number = |part: &str| part.parse::<u16>().ok().filter(|_| !part.starts_with('+'));
+    Some((number(first)?, number(last)?))
+}
+
+/// `PORT`, `ADDRESS:PORT` or `[ADDRESS]:PORT`; each part may be empty.
+fn is_host(host: &str) -> bool {
+    let (address, port) = host.rsplit_once(':').unwrap_or(("", host));
+    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    (bare.is_empty() || bare.parse::<IpAddr>().is_ok()) && (port.is_empty() || numbers(port).is_some())
 }
 
 #[cfg(test)]
@@ -109,6 +123,10 @@ mod tests {
             ("8000-8002", "8000/tcp 8001/tcp 8002/tcp"),
             ("8000-8001/udp", "8000/udp 8001/udp"),
             ("65535", "65535/tcp"),
+            ("8080:80", "80/tcp"),
+            ("127.0.0.1:8080:80/udp", "80/udp"),
+            ("127.0.0.1::80", "80/tcp"),
+            ("[::1]:1-2:80-81", "80/tcp 81/tcp"),
         ];
         for (text, expected) in table {
             let found: Vec<String> = parse(text).unwrap().iter().map(Port::to_string).collect();
@@ -123,8 +141,9 @@ mod tests {
             ("http", "number up to"),
             ("90-80", "before the start"),
             ("80/icmp", "protocol"),
-            ("8080:80", "of the host"),
-            ("127.0.0.1:8080:80/tcp", "of the host"),
+            ("http:80", "of the host"),
+            ("1.2.3:8080:80/tcp", "of the host"),
+            ("8080:", "number up to"),
         ];
         for (text, part) in rejects {
             let error = parse(text).unwrap_err().to_string();

@@ -6,7 +6,7 @@ const MAX_NAME: usize = 64;
 /// Finds the candidate nearest to `word`, if one is near enough to be meant.
 ///
 /// Upper and lower case do not count. At most a third of the letters, and at most three, may
-/// differ.
+/// differ, and never all of them.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > MAX_NAME {
         return None;
@@ -16,7 +16,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .filter(|candidate| candidate.len() <= MAX_NAME)
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(steps, candidate)| *steps <= 3.min(candidate.chars().count().max(word.chars().count()).div_ceil(3)))
+        .filter(|(steps, candidate)| {
+            let letters = candidate.chars().count().max(word.chars().count());
+            *steps <= 3.min(letters.div_ceil(3)) && *steps < letters
+        })
         .min_by_key(|(steps, _)| *steps)
         .map(|(_, candidate)| candidate)
 }
@@ -57,9 +60,11 @@ mod tests {
             ("entripoint", Some("ENTRYPOINT")),
             ("chwon", Some("chown")),
             ("zzzzz", None),
+            ("z", None),
+            ("a", None),
             ("", None),
         ];
-        let names = ["FROM", "RUN", "ENTRYPOINT", "COPY", "chown", "chmod"];
+        let names = ["FROM", "RUN", "ENTRYPOINT", "COPY", "chown", "chmod", "b"];
         for (word, expected) in table {
             assert_eq!(nearest(word, names), expected, "{word:?}");
         }
