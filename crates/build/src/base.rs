@@ -7,14 +7,13 @@ use bedplate_oci::{ImageConfig, Platform, Reference, SCRATCH};
 use bedplate_store::Image;
 use bedplate_tree::{Timestamp, Tree};
 
-use crate::build::{At, Build};
+use crate::build::Build;
 use crate::cache::KeyBuilder;
 use crate::context::BuildContext;
 use crate::error::StepError;
 use crate::executor::Executor;
 use crate::named::Named;
 use crate::plan;
-use crate::request::Remark;
 use crate::stage::StageState;
 
 /// Names that never stand for a context. Spec: SEMANTICS of BuildKit's named contexts.
@@ -105,7 +104,7 @@ impl Build<'_> {
 
 impl Executor<'_, '_> {
     /// The state that a stage begins in, and whether that is all that there is to it.
-    pub(crate) fn begin(&mut self, index: usize, at: &At) -> Result<(StageState, bool), StepError> {
+    pub(crate) fn begin(&mut self, index: usize) -> Result<(StageState, bool), StepError> {
         let build = self.build;
         let base = match build.bases.get(index) {
             Some(Some(base)) => base.clone(),
@@ -120,11 +119,11 @@ impl Executor<'_, '_> {
             }
             Base::Image { name, platform } => {
                 let image = build.image(&name, platform.as_ref(), index)?;
-                self.on_image(&name, &image, platform, at)?
+                self.on_image(&name, &image)?
             }
             Base::Named { name, named: Named::Image(image), whole: all } => {
                 whole = all;
-                self.on_image(&name, &image, build.request.platform.clone(), at)?
+                self.on_image(&name, &image)?
             }
             Base::Named { name, named: Named::Files(context), whole: all } => {
                 whole = all;
@@ -144,19 +143,7 @@ impl Executor<'_, '_> {
         StageState::new(editor, Vec::new(), self.build.request.epoch.unwrap_or(Timestamp::ZERO))
     }
 
-    fn on_image(
-        &self,
-        name: &str,
-        image: &Image,
-        platform: Option<Platform>,
-        at: &At,
-    ) -> Result<StageState, StepError> {
-        if let Some(wanted) = platform
-            && !wanted.matches(&image.config.platform)
-        {
-            let found = Box::new(image.config.platform.clone());
-            self.remark(Remark::Platform { position: at.position, found, wanted: Box::new(wanted) });
-        }
+    fn on_image(&self, name: &str, image: &Image) -> Result<StageState, StepError> {
         let mut config = image.config.clone();
         FOREIGN_KEYS.iter().for_each(|key| {
             config.other.shift_remove(*key);

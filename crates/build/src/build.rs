@@ -51,9 +51,6 @@ pub fn build<'a>(
 ) -> Result<Built, BuildError> {
     let target = plan::target(request.dockerfile, request.target)?;
     let mut build = Build::new(lease, context, request, runner, observer, target);
-    for warning in &request.dockerfile.warnings {
-        build.remark(Remark::Dockerfile(warning.clone()));
-    }
     build.globals()?;
     build.plan(target)?;
     let jobs = build.jobs();
@@ -186,16 +183,8 @@ impl<'a> Build<'a> {
         }
     }
 
-    pub(crate) fn undefined(&self, position: Position, names: Vec<String>) {
-        for name in names {
-            self.remark(Remark::Undefined { position, name });
-        }
-    }
-
     pub(crate) fn word(&self, word: &Word, escape: Escape, scope: &dyn Scope) -> Result<String, StepError> {
-        let expansion = word.expand(escape, scope).map_err(|source| expand_fault(word, source))?;
-        self.undefined(word.position(), expansion.undefined);
-        Ok(expansion.text)
+        Ok(word.expand(escape, scope).map_err(|source| expand_fault(word, source))?.text)
     }
 
     pub(crate) fn known_names(&self) -> MutexGuard<'_, Names> {
@@ -252,7 +241,7 @@ impl<'a> Build<'a> {
                 own.push(other);
             }
             if !matches!(base, Base::Named { whole: true, .. }) {
-                for (position, name) in plan::sources(&file.stages[index]) {
+                for (position, name) in file.stages[index].named() {
                     match file.find_stage(name, index) {
                         Some(other) => own.push(other),
                         None if file.find_stage(name, count).is_none() && !name.contains('$') => {

@@ -176,6 +176,12 @@ impl BuildContext {
         self.ignore = (!ignore.is_empty()).then_some(ignore);
     }
 
+    /// The ignore file, where there is one that says something.
+    #[must_use]
+    pub fn ignore(&self) -> Option<&Ignore> {
+        self.ignore.as_ref()
+    }
+
     /// Whether something may be left out.
     pub(crate) fn has_ignore(&self) -> bool {
         self.ignore.is_some()

@@ -45,10 +45,6 @@ impl<'b, 'a> Executor<'b, 'a> {
         self.build.remark(remark);
     }
 
-    pub(crate) fn undefined(&self, position: Position, names: Vec<String>) {
-        self.build.undefined(position, names);
-    }
-
     pub(crate) fn word(&self, word: &Word, escape: Escape, scope: &dyn Scope) -> Result<String, StepError> {
         self.build.word(word, escape, scope)
     }
@@ -96,7 +92,7 @@ impl<'b, 'a> Executor<'b, 'a> {
         let stage = &self.build.request.dockerfile.stages[index];
         let from = self.build.base_at(index);
         self.begins(index, 1, &from).map_err(|error| from.failed(error))?;
-        let (mut state, replaced) = self.begin(index, &from).map_err(|error| from.failed(error))?;
+        let (mut state, replaced) = self.begin(index).map_err(|error| from.failed(error))?;
         self.ended();
         if replaced {
             return Ok(state);
@@ -138,8 +134,9 @@ impl<'b, 'a> Executor<'b, 'a> {
     ) -> Result<(), StepError> {
         match instruction {
             Instruction::Arg(arguments) => {
-                let before = state.clone_scope();
                 for argument in &arguments.arguments {
+                    // One ARG sees those before it on its line, unlike ENV: so it is with BuildKit.
+                    let before = state.clone_scope();
                     let name = self.word(&argument.name, at.escape, &before)?;
                     let default = match &argument.default {
                         Some(word) => Some(self.word(word, at.escape, &before)?),
@@ -163,7 +160,6 @@ impl<'b, 'a> Executor<'b, 'a> {
             _ => {
                 let translated = config_change(instruction, at.escape, &state.scope())?;
                 let Some(translated) = translated else { return Ok(()) };
-                self.undefined(at.position, translated.undefined);
                 let change = translated.change;
                 state.editor.apply(change.clone());
                 let text = history::of_change(instruction, &change, &state.editor.config().config);

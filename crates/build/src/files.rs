@@ -116,7 +116,6 @@ impl Executor<'_, '_> {
             word: format!("<<{}", heredoc.name),
             source,
         })?;
-        self.undefined(heredoc.position, found.undefined);
         Ok(found.text.into_bytes())
     }
 

@@ -73,4 +73,5 @@ pub use mounts::{Agent, Secret};
 pub use named::{Named, NamedContexts, NamedError};
 pub use request::{Event, Observer, Remark, Request, StepId};
 pub use runtime::{Runtime, RuntimeError};
+pub use scope::predefined_arguments;
 pub use step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};

@@ -113,15 +113,9 @@ impl Executor<'_, '_> {
         for spec in &run.mounts {
             let text = || spec.word().as_str().to_owned();
             let scope = state.clone_scope();
-            let mut undefined = Vec::new();
             let mount = spec
-                .resolve(|value| {
-                    let found = expand::expand(value, at.escape, &scope)?;
-                    undefined.extend(found.undefined);
-                    Ok(found.text)
-                })
+                .resolve(|value| Ok(expand::expand(value, at.escape, &scope)?.text))
                 .map_err(|source| StepError::Mount { text: text(), source: Box::new(source) })?;
-            self.undefined(spec.word().position(), undefined);
             let target = match (&mount.target, mount.kind) {
                 (Some(target), _) if !target.is_empty() => {
                     join_workdir(&state.editor.config().config.working_dir, target)

@@ -1,7 +1,6 @@
 //! What the target is, and what stages name.
 
-use bedplate_dockerfile::mount::MountSpec;
-use bedplate_dockerfile::{Dockerfile, Instruction, Position, Stage, Word};
+use bedplate_dockerfile::{Dockerfile, Stage};
 
 use crate::error::BuildError;
 
@@ -13,20 +12,6 @@ pub(crate) fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<usize, B
         name: name.to_owned(),
         near: file.nearest_stage(name, file.stages.len()).map(str::to_owned),
     })
-}
-
-/// What a stage names itself, in `--from` of COPY and of mounts; FROM is for the caller, it has variables.
-pub(crate) fn sources(stage: &Stage) -> Vec<(Position, &str)> {
-    let mut names = Vec::new();
-    for node in &stage.instructions {
-        let at = |name| (node.span.start, name);
-        match &node.instruction {
-            Instruction::Copy(copy) => names.extend(copy.from.as_ref().map(Word::as_str).map(at)),
-            Instruction::Run(run) => names.extend(run.mounts.iter().filter_map(MountSpec::from).map(at)),
-            _ => {}
-        }
-    }
-    names
 }
 
 /// How a stage is called in messages: its name, or its number.
@@ -50,7 +35,7 @@ mod tests {
         assert_eq!(target(&file, Some("0")).unwrap(), 0);
         let error = target(&file, Some("tow")).unwrap_err().to_string();
         assert_eq!(error, "there is no stage \"tow\" (did you mean \"two\"?)");
-        let names = |index: usize| sources(&file.stages[index]).iter().map(|(_, name)| *name).collect::<Vec<_>>();
+        let names = |index: usize| file.stages[index].named().iter().map(|(_, name)| *name).collect::<Vec<_>>();
         assert_eq!(names(1), ["one", "0", "img"]);
         assert_eq!(names(2), ["one"]);
         assert_eq!(label(2, &file.stages[2]), "stage-2");

@@ -1,6 +1,6 @@
 //! What a build is asked to do, and what it says while it does it.
 
-use bedplate_dockerfile::{Dockerfile, Position, Warning};
+use bedplate_dockerfile::{Dockerfile, Position};
 use bedplate_fetch::Fetcher;
 use bedplate_image::command::CommandProblem;
 use bedplate_oci::{Platform, Reference};
@@ -44,32 +44,14 @@ pub struct Request<'a> {
     pub fetcher: Option<&'a Fetcher>,
 }
 
-/// Something that a build remarks.
+/// Something that a build remarks; what a Dockerfile should not do is found by `bedplate_dockerfile::check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Remark {
-    /// The Dockerfile has something that it should not.
-    Dockerfile(Warning),
-    /// A variable is used that nothing sets.
-    Undefined {
-        /// Where it is used.
-        position: Position,
-        /// Its name.
-        name: String,
-    },
     /// A build argument that no ARG takes.
     UnusedArguments {
         /// Their names, sorted.
         names: Vec<String>,
-    },
-    /// The base is for another platform than the one asked for.
-    Platform {
-        /// Where the base is named.
-        position: Position,
-        /// Its platform.
-        found: Box<Platform>,
-        /// The platform asked for.
-        wanted: Box<Platform>,
     },
     /// Something in a step's result that no layer can hold.
     LeftOut {
@@ -92,15 +74,8 @@ pub enum Remark {
 impl std::fmt::Display for Remark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Dockerfile(warning) => write!(f, "{warning}"),
-            Self::Undefined { position, name } => {
-                write!(f, "{position}: variable {name:?} is not set; it is replaced by nothing")
-            }
             Self::UnusedArguments { names } => {
-                write!(f, "no ARG takes the build arguments {}", names.join(", "))
-            }
-            Self::Platform { position, found, wanted } => {
-                write!(f, "{position}: the base is for {found}, not for {wanted}")
+                write!(f, "one or more build-args [{}] were not consumed: no ARG takes them", names.join(" "))
             }
             Self::LeftOut { position, what } | Self::Process { position, what } => write!(f, "{position}: {what}"),
             Self::Program(problem) => write!(f, "the image's command will not run: {problem}"),

@@ -28,6 +28,24 @@ const PROXIES: [&str; 10] = [
     "all_proxy",
 ];
 
+/// The arguments that FROM lines see without an ARG: platforms, and the stage that is built.
+///
+/// Spec: Dockerfile reference, "Automatic platform ARGs in the global scope".
+#[must_use]
+pub fn predefined_arguments(target: &Platform, host: &Platform, stage: &str) -> BTreeMap<String, String> {
+    let mut predefined = BTreeMap::new();
+    for (prefix, value) in [("TARGET", target), ("BUILD", host)] {
+        let mut set = |name: &str, text: &str| predefined.insert(format!("{prefix}{name}"), text.to_owned());
+        set("PLATFORM", &value.to_string());
+        set("OS", &value.os);
+        set("OSVERSION", "");
+        set("ARCH", &value.architecture);
+        set("VARIANT", value.variant.as_deref().unwrap_or_default());
+    }
+    predefined.insert("TARGETSTAGE".to_owned(), stage.to_owned());
+    predefined
+}
+
 /// The arguments given to a build, and those before the first FROM.
 #[derive(Debug)]
 pub(crate) struct Globals {
@@ -39,15 +57,7 @@ pub(crate) struct Globals {
 
 impl Globals {
     pub(crate) fn new(given: &[(String, String)], target: &Platform, host: &Platform, stage: &str) -> Self {
-        let mut platform = BTreeMap::new();
-        for (prefix, value) in [("TARGET", target), ("BUILD", host)] {
-            let mut set = |name: &str, text: &str| platform.insert(format!("{prefix}{name}"), text.to_owned());
-            set("PLATFORM", &value.to_string());
-            set("OS", &value.os);
-            set("ARCH", &value.architecture);
-            set("VARIANT", value.variant.as_deref().unwrap_or_default());
-        }
-        platform.insert("TARGETSTAGE".to_owned(), stage.to_owned());
+        let platform = predefined_arguments(target, host, stage);
         Self { given: given.iter().cloned().collect(), platform, declared: BTreeMap::new(), used: Mutex::default() }
     }
 

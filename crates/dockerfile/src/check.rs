@@ -15,6 +15,7 @@
 mod bases;
 mod names;
 mod options;
+mod outline;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::warning::{Warning, WarningKind};
 use crate::{Dockerfile, Instruction, suggest};
 
 pub use options::{CheckOptions, CheckOptionsError};
+pub use outline::{Outline, OutlineArgument, OutlineMount, Target, outline, targets};
 
 /// What is judged.
 #[derive(Debug, Clone, Copy)]

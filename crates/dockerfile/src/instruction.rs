@@ -100,6 +100,20 @@ impl Stage {
     pub fn name(&self) -> Option<&StageName> {
         self.from.name.as_ref()
     }
+
+    /// What the stage names itself, in `--from` of COPY and of mounts, and where. FROM is not among it: it has variables.
+    pub fn named(&self) -> Vec<(Position, &str)> {
+        let mut names = Vec::new();
+        for node in &self.instructions {
+            let at = |name| (node.span.start, name);
+            match &node.instruction {
+                Instruction::Copy(copy) => names.extend(copy.from.as_ref().map(Word::as_str).map(at)),
+                Instruction::Run(run) => names.extend(run.mounts.iter().filter_map(MountSpec::from).map(at)),
+                _ => {}
+            }
+        }
+        names
+    }
 }
 
 /// The place and text of a FROM; all are equal, as they say nothing about the meaning.

@@ -126,15 +126,10 @@ impl Dockerfile {
         })
     }
 
-    /// The stages that a stage names itself, in `--from` of COPY and of mounts; FROM has variables.
+    /// The stages that a stage names itself; see [`Stage::named`].
     pub fn named_in(&self, index: usize) -> Vec<usize> {
-        let nodes = self.stages.get(index).map(|stage| stage.instructions.as_slice()).unwrap_or_default();
-        let names = nodes.iter().flat_map(|node| match &node.instruction {
-            Instruction::Copy(copy) => copy.from.iter().map(Word::as_str).collect(),
-            Instruction::Run(run) => run.mounts.iter().filter_map(MountSpec::from).collect(),
-            _ => Vec::new(),
-        });
-        names.filter_map(|name| self.find_stage(name, index)).collect()
+        let names = self.stages.get(index).map(Stage::named).unwrap_or_default();
+        names.into_iter().filter_map(|(_, name)| self.find_stage(name, index)).collect()
     }
 
     /// The name nearest to a misspelt one among the first `before` stages.

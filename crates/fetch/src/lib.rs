@@ -23,5 +23,6 @@ mod url;
 
 pub use error::{FetchError, Phase};
 pub use fetcher::{ClientFiles, Event, Expected, Fetcher, Limits, Options, Response};
+pub use header::base64;
 pub use proxy::{Proxies, ProxyError};
 pub use url::{MAX_URL, Scheme, Url, UrlError};

@@ -1,5 +1,6 @@
 //! `bedplate build`: a Dockerfile and its context become an image.
 
+mod check;
 mod contexts;
 mod given;
 mod input;
@@ -15,6 +16,7 @@ use bedplate_oci::{Platform, Reference};
 use bedplate_sys::kernel::processors;
 use bedplate_sys::userns::Sources;
 
+use self::check::{Call, Judge, Method};
 use self::contexts::Contexts;
 use self::input::Asked;
 use self::view::View;
@@ -81,6 +83,12 @@ pub(crate) struct Args {
     /// Build up to so many stages at a time [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     jobs: Option<usize>,
+    /// Judge the Dockerfile by the build checks instead of building it; the same as --call=check
+    #[arg(long)]
+    check: bool,
+    /// Answer this instead of building: check, outline (what a target takes) or targets
+    #[arg(long, value_name = "METHOD[,format=json]", default_value = "build")]
+    call: Call,
     /// Print nothing but errors and the image ID
     #[arg(short, long)]
     quiet: bool,
@@ -111,7 +119,28 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let asked = Asked { context: &args.context, file: args.file.as_deref(), lease: &lease, fetcher: &fetcher };
     let input = asked.read()?;
     let contexts = Contexts::new(&args.build_context, asked.folder(), &lease, &fetcher, context, args.quiet)?;
-    let file = Dockerfile::parse(&input.dockerfile).map_err(|error| unparsed(error, &input.name, &input.dockerfile))?;
+    let call = if args.check { Call::CHECK } else { args.call };
+    let file = match Dockerfile::parse(&input.dockerfile) {
+        Ok(file) => file,
+        Err(error) if call.tells_faults() => return check::unparsed_json(&error, &input),
+        Err(error) => return Err(unparsed(error, &input.name, &input.dockerfile)),
+    };
+    let host = Platform::host();
+    let judge = Judge {
+        file: &file,
+        input: &input,
+        store: &store,
+        contexts: &contexts,
+        build_args: &build_args,
+        target: args.target.as_deref(),
+        platforms: (args.platform.as_ref(), &host),
+    };
+    if call.method != Method::Build {
+        return judge.answer(call, context);
+    }
+    let findings = judge.findings(context)?;
+    findings.refuse().inspect_err(|_| findings.say())?;
+    let build_args = check::without_options(&build_args);
     let request = bedplate_build::Request {
         dockerfile: &file,
         target: args.target.as_deref(),
@@ -119,7 +148,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         labels: &labels,
         names: &names,
         platform: args.platform.clone(),
-        host: Platform::host(),
+        host,
         epoch: context.epoch(),
         no_cache: args.no_cache,
         no_cache_filter: &args.no_cache_filter,
@@ -145,6 +174,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     if let Some(path) = &args.iidfile {
         fs::write(path, id.to_string())
             .map_err(|error| Failure::from(error).context(format!("cannot write the image ID to {path:?}")))?;
+    }
+    if !args.quiet {
+        findings.say();
     }
     writeln!(io::stdout(), "{id}")?;
     Ok(0)

@@ -10,6 +10,7 @@ mod bootstrap_real;
 mod bootstrap_same;
 mod bootstrap_sinks;
 mod build;
+mod build_checks;
 mod build_contexts;
 mod build_mounts;
 mod build_remote;

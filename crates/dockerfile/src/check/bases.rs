@@ -28,6 +28,8 @@ pub(super) struct Bases {
     pub(super) origins: Vec<Origin>,
     /// Values of arguments, with those that are given.
     pub(super) values: BTreeMap<String, String>,
+    /// The arguments that each stage's FROM uses.
+    pub(super) used: Vec<BTreeSet<String>>,
 }
 
 /// A scope that notes which names were found.
@@ -60,25 +62,32 @@ impl Judge<'_> {
         }
         let Some(values) = self.global_values(self.subject.build_args) else {
             let values = self.subject.predefined.clone();
-            return Bases { origins: vec![Origin::Unknown; file.stages.len()], values };
+            let count = file.stages.len();
+            return Bases { origins: vec![Origin::Unknown; count], values, used: vec![BTreeSet::new(); count] };
         };
         let declared: BTreeSet<&str> =
             file.global.iter().flat_map(|node| super::argument_names(&node.instruction)).collect();
-        let mut origins = Vec::new();
+        let (mut origins, mut used) = (Vec::new(), Vec::new());
         for (index, stage) in file.stages.iter().enumerate() {
             let span = stage.node.span;
+            let mut names = BTreeSet::new();
             let platform = stage.from.platform.as_ref().and_then(|word| {
-                let (expansion, found) = self.from_word(word, &values, &declared, span)?;
+                let (expansion, found) = self.base_word(word, &values, &declared, span)?;
                 self.platform(word, &expansion, &found, &values, index, surroundings);
+                names.extend(found);
                 Some(expansion.text).filter(|text| !text.is_empty())
             });
-            let image = self.from_word(&stage.from.image, &values, &declared, span);
+            let image = self.base_word(&stage.from.image, &values, &declared, span).map(|(expansion, found)| {
+                names.extend(found);
+                expansion.text
+            });
             origins.push(match image {
-                Some((Expansion { text, .. }, _)) if !text.is_empty() => self.origin(index, text, platform),
+                Some(name) if !name.is_empty() => self.origin(index, name, platform),
                 _ => Origin::Unknown,
             });
+            used.push(names);
         }
-        Bases { origins, values }
+        Bases { origins, values, used }
     }
 
     fn origin(&self, index: usize, name: String, platform: Option<String>) -> Origin {
@@ -113,8 +122,16 @@ impl Judge<'_> {
         Some(values)
     }
 
+    /// The variables that a word finds.
+    pub(super) fn used(&self, word: &Word, values: &BTreeMap<String, String>) -> BTreeSet<String> {
+        let noting = Noting { scope: values, found: RefCell::default() };
+        // What a word that cannot be expanded used up to there is as good as all.
+        let _ = word.expand(self.subject.file.directives.escape(), &noting);
+        noting.found.into_inner()
+    }
+
     /// Expands a word of FROM, and reports what is not declared.
-    fn from_word(
+    fn base_word(
         &mut self,
         word: &Word,
         values: &BTreeMap<String, String>,

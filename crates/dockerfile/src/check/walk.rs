@@ -21,7 +21,7 @@ const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
 /// What a stage has set so far.
 #[derive(Debug, Clone, Default)]
-struct State {
+pub(super) struct State {
     env: Vec<(String, String)>,
     /// ARGs; `None` for one without a value.
     arguments: Vec<(String, Option<String>)>,
@@ -65,7 +65,8 @@ struct Last {
 }
 
 impl Judge<'_> {
-    pub(super) fn stages(&mut self, bases: &Bases, surroundings: &mut dyn Surroundings) {
+    /// Judges the stages that are wanted; gives what each has set at its end.
+    pub(super) fn stages(&mut self, bases: &Bases, surroundings: &mut dyn Surroundings) -> Vec<Option<State>> {
         let file = self.subject.file;
         let wanted = self.wanted(bases);
         let mut states: Vec<Option<State>> = Vec::new();
@@ -102,6 +103,7 @@ impl Judge<'_> {
             }
             states.push(Some(state));
         }
+        states
     }
 
     /// The stages that are judged: those that the target needs, or all.

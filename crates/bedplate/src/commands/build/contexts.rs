@@ -89,6 +89,11 @@ impl<'a> Contexts<'a> {
         Ok(Self { given, folder, lease, fetcher, context, quiet })
     }
 
+    /// Whether a name stands for something else than an image of the store.
+    pub(super) fn know(&self, name: &str) -> bool {
+        place_of(name).is_some() || self.given.iter().any(|(known, _)| *known == familiar(name))
+    }
+
     fn get(&self, name: &str, platform: Option<&Platform>) -> Result<Option<Named>, Failure> {
         let wanted = familiar(name);
         let given = self.given.iter().find(|(known, _)| *known == wanted).map(|(_, place)| place.as_str());
