@@ -1,7 +1,7 @@
 //! Files that a command writes for its user: they appear when they are complete.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -62,6 +62,42 @@ pub(crate) fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<
         out.flush()?;
         drop(out);
         Ok(file.persist(&directory, name)?)
+    })
+}
+
+/// Tells whether a directory is still to be made.
+///
+/// # Errors
+/// One with something in it, or that cannot be read.
+pub(crate) fn is_new(path: &Path) -> Result<bool, Failure> {
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(false),
+        Ok(false) => Err(Failure::new(Kind::User, "it is not empty").hint("name a new directory")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Fills a new or empty directory; where that fails, it is gone or empty again.
+///
+/// # Errors
+/// As [`is_new`], and what `fill` says.
+pub(crate) fn filled(path: &Path, fill: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let begin = || {
+        let half_made = match is_new(path)? {
+            true => HalfMade::Directory(path.to_owned()),
+            false => HalfMade::ContentOf(path.to_owned()),
+        };
+        if matches!(half_made, HalfMade::Directory(_)) {
+            fs::create_dir(path)?;
+        }
+        Ok((half_made.clone(), half_made))
+    };
+    guarded(begin, |half_made| {
+        fill().inspect_err(|_| {
+            // What cannot be removed now is named by nobody but the failure that follows.
+            let _ = half_made.remove();
+        })
     })
 }
 

@@ -1,6 +1,6 @@
 //! A whole build: the plan, the threads that carry it out, the image at its end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -8,13 +8,14 @@ use std::thread;
 use bedplate_dockerfile::{Escape, Instruction, Node, Position, Scope, Word};
 use bedplate_image::command::check_command;
 use bedplate_image::{ConfigChange, ContentSources};
-use bedplate_oci::{Created, Platform, annotation, to_json};
+use bedplate_oci::{Created, Descriptor, Digest, Platform, annotation, to_json};
 use bedplate_store::{Image, Lease, Store};
 
 use crate::add::expand_fault;
 use crate::base::Base;
 use crate::context::{BuildContext, Streams};
 use crate::error::{BuildError, Step, StepError};
+use crate::exchange::{self, CacheRecord, INLINE};
 use crate::executor::Executor;
 use crate::hashes::Hashes;
 use crate::named::Named;
@@ -32,6 +33,10 @@ pub struct Built {
     pub image: Image,
     /// What was remarked, in the order in which it was seen.
     pub remarks: Vec<Remark>,
+    /// The steps with a layer that were done or found, sorted by key.
+    pub steps: Vec<CacheRecord>,
+    /// Those whose layers are the image's.
+    pub own_steps: Vec<CacheRecord>,
 }
 
 /// Builds an image and names it.
@@ -85,6 +90,7 @@ pub(crate) struct Build<'a> {
     observer: Mutex<&'a mut Observer<'a>>,
     remarks: Mutex<Vec<Remark>>,
     steps: AtomicUsize,
+    records: Mutex<BTreeMap<Digest, CacheRecord>>,
 }
 
 /// A place in the Dockerfile whose step is being done.
@@ -152,6 +158,7 @@ impl<'a> Build<'a> {
             observer: Mutex::new(observer),
             remarks: Mutex::default(),
             steps: AtomicUsize::new(0),
+            records: Mutex::default(),
         }
     }
 
@@ -173,6 +180,11 @@ impl<'a> Build<'a> {
 
     pub(crate) fn next_step(&self) -> StepId {
         StepId(self.steps.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Notes a step with a layer.
+    pub(crate) fn record(&self, record: CacheRecord) {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).insert(record.key, record);
     }
 
     pub(crate) fn remark(&self, remark: Remark) {
@@ -304,19 +316,31 @@ impl<'a> Build<'a> {
             state.editor.apply(ConfigChange::Label(self.request.labels.to_vec()));
         }
         self.check_program(&mut state).map_err(|error| from.failed(error))?;
+        let steps: Vec<CacheRecord> =
+            std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect();
+        let own = |record: &&CacheRecord| state.layers.iter().any(|(diff_id, _)| *diff_id == record.diff_id);
+        let own_steps: Vec<CacheRecord> = steps.iter().filter(own).cloned().collect();
+        if self.request.squash {
+            state.squash(&self.contents(), self.lease).map_err(|error| from.failed(error))?;
+        }
         let base = state.base.take();
         let epoch = state.epoch;
-        let layers = state.layers.into_iter().map(|(_, layer)| layer).collect();
+        let inline = self.request.inline_cache.then(|| (INLINE.to_owned(), exchange::inline(&own_steps)));
+        let layers: Vec<Descriptor> = state.layers.iter().map(|(_, layer)| layer.clone()).collect();
         let mut config = state.editor.finish();
         config.created = Some(Created::new(epoch.seconds, epoch.nanoseconds));
         let annotations = base.into_iter().flat_map(|(name, digest)| {
             [(annotation::BASE_NAME.to_owned(), name), (annotation::BASE_DIGEST.to_owned(), digest.to_string())]
         });
-        let image = self
-            .lease
-            .add_new_image(&to_json(&config), layers, annotations, self.request.names)
-            .map_err(BuildError::Store)?;
-        Ok(Built { image, remarks: self.remarks.into_inner().unwrap_or_else(PoisonError::into_inner) })
+        let annotations = annotations.chain(inline).chain(self.request.annotations.iter().cloned());
+        let config = to_json(&config);
+        let image = match self.request.listed {
+            true => self.lease.add_new_image(&config, layers, annotations, self.request.names),
+            false => self.lease.unlisted_image(&config, layers, annotations),
+        }
+        .map_err(BuildError::Store)?;
+        let remarks = self.remarks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Built { image, remarks, steps, own_steps })
     }
 
     /// Remarks a command that will not run.

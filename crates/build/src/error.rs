@@ -336,6 +336,18 @@ pub enum StepError {
     },
 }
 
+/// An error and its causes in one line.
+pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 impl BuildError {
     /// What to do about it.
     #[must_use]

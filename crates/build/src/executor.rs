@@ -13,7 +13,8 @@ use bedplate_tree::{Content, Delta, Metadata, Tree, TreePath, diff};
 use crate::build::{At, Build, in_one_line};
 use crate::cache::{self, KeyBuilder};
 use crate::copy::make_directories;
-use crate::error::{BuildError, StepError};
+use crate::error::{BuildError, StepError, in_words};
+use crate::exchange::CacheRecord;
 use crate::mounts::Given;
 use crate::request::{Event, Remark, StepId};
 use crate::stage::StageState;
@@ -195,12 +196,47 @@ impl<'b, 'a> Executor<'b, 'a> {
             // A sweep may have come between the look and the pin.
             if self.build.store.has_layer(&diff_id)? {
                 self.build.tell(Event::Cached { id: self.step });
+                self.build.record(CacheRecord { key, diff_id, size: layer.size });
                 state.add_cached(diff_id, layer, entry);
                 return Ok(());
             }
         }
+        if !state.anew
+            && let Some(record) = self.imported(&key)
+        {
+            let layer = record.layer();
+            self.build.store.build_cache_put(&key, &cache::entry_of(record.diff_id, &layer))?;
+            self.build.tell(Event::Cached { id: self.step });
+            state.add_cached(record.diff_id, layer, entry);
+            self.build.record(record);
+            return Ok(());
+        }
         let delta = make(self, state)?;
-        state.add_layer(&delta, None, entry, &key, &self.contents, self.build.lease)
+        state.add_layer(&delta, None, entry, &key, &self.contents, self.build.lease)?;
+        if let Some((diff_id, layer)) = state.layers.last() {
+            self.build.record(CacheRecord { key, diff_id: *diff_id, size: layer.size });
+        }
+        Ok(())
+    }
+
+    /// A step that was done elsewhere. What is wrong with a cache costs time, and is remarked.
+    fn imported(&self, key: &Digest) -> Option<CacheRecord> {
+        for import in self.build.request.imports {
+            let found = import.fetch(key, self.build.lease).and_then(|found| match found {
+                // The layer of an image may be gone by now.
+                Some(record) => {
+                    self.build.lease.pin_layer(&record.diff_id)?;
+                    Ok(Some(record).filter(|record| self.build.store.has_layer(&record.diff_id).unwrap_or(false)))
+                }
+                None => Ok(None),
+            });
+            match found {
+                Ok(Some(record)) => return Some(record),
+                Ok(None) => {}
+                Err(error) => self.remark(Remark::Cache(in_words(&error))),
+            }
+        }
+        None
     }
 
     /// The changes from the stage's tree to another.

@@ -25,6 +25,7 @@
 //! | `git` | repositories, through the host's git |
 //! | `mode`, `owner` | `--chmod` and `--chown` |
 //! | `cache` | keys of steps |
+//! | `exchange` | steps taken from elsewhere and given elsewhere |
 //! | `history` | the words of an instruction in an image's history |
 //! | `stage` | a stage being built |
 //! | `stages` | the graph of stages: who builds which, who waits for whom |
@@ -47,6 +48,7 @@ mod cache;
 mod context;
 mod copy;
 mod error;
+mod exchange;
 mod executor;
 mod files;
 mod git;
@@ -68,6 +70,7 @@ mod step_run;
 pub use build::{Built, build};
 pub use context::{BuildContext, ContextError, MAX_CONTEXT_FILE};
 pub use error::{BuildError, Step, StepError};
+pub use exchange::{CacheImport, CacheRecord, ExchangeError, export};
 pub use git::{GitError, GitSource};
 pub use mounts::{Agent, Secret};
 pub use named::{Named, NamedContexts, NamedError};

@@ -6,6 +6,7 @@ use bedplate_image::command::CommandProblem;
 use bedplate_oci::{Platform, Reference};
 use bedplate_tree::Timestamp;
 
+use crate::exchange::CacheImport;
 use crate::mounts::{Agent, Secret};
 use crate::named::NamedContexts;
 
@@ -22,6 +23,16 @@ pub struct Request<'a> {
     pub labels: &'a [(String, String)],
     /// The names of the image.
     pub names: &'a [Reference],
+    /// Whether the store lists the image; else it goes with the lease, and gets no names.
+    pub listed: bool,
+    /// Whether all layers above the base become one.
+    pub squash: bool,
+    /// `--annotation`, in order: of the manifest.
+    pub annotations: &'a [(String, String)],
+    /// Steps that were done elsewhere.
+    pub imports: &'a [CacheImport],
+    /// Whether the image's manifest tells of the steps that made it.
+    pub inline_cache: bool,
     /// The platform asked for; `None` for the host's.
     pub platform: Option<Platform>,
     /// The platform of this machine.
@@ -60,6 +71,8 @@ pub enum Remark {
         /// What and why.
         what: String,
     },
+    /// A cache from elsewhere cannot be used.
+    Cache(String),
     /// CMD or ENTRYPOINT names a program that cannot run.
     Program(Box<CommandProblem>),
     /// What a process of RUN had to do without.
@@ -78,6 +91,7 @@ impl std::fmt::Display for Remark {
                 write!(f, "one or more build-args [{}] were not consumed: no ARG takes them", names.join(" "))
             }
             Self::LeftOut { position, what } | Self::Process { position, what } => write!(f, "{position}: {what}"),
+            Self::Cache(why) => write!(f, "{why}; the step is done here"),
             Self::Program(problem) => write!(f, "the image's command will not run: {problem}"),
         }
     }

@@ -4,10 +4,11 @@ use bedplate_image::layer::write_layer;
 use bedplate_image::{ConfigEditor, ContentSources};
 use bedplate_oci::{Descriptor, DiffId, Digest, History, media_type};
 use bedplate_store::{Lease, Store};
-use bedplate_tree::{Delta, Timestamp, Tree};
+use bedplate_tree::{Content, Delta, Timestamp, Tree, diff};
 
 use crate::cache;
 use crate::error::StepError;
+use crate::history;
 use crate::scope::{Arguments, StageScope};
 
 /// What a stage is at some point of its Dockerfile.
@@ -25,12 +26,15 @@ pub(crate) struct StageState {
     pub(crate) base: Option<(String, Digest)>,
     /// Whether its steps are done anew, whatever the cache has.
     pub(crate) anew: bool,
+    /// How many layers the base has.
+    pub(crate) base_layers: usize,
 }
 
 impl StageState {
     pub(crate) fn new(editor: ConfigEditor, layers: Vec<(DiffId, Descriptor)>, epoch: Timestamp) -> Self {
         let tree = layers.is_empty().then(Tree::new);
-        Self { editor, layers, tree, epoch, arguments: Arguments::default(), base: None, anew: false }
+        let base_layers = layers.len();
+        Self { editor, layers, tree, epoch, arguments: Arguments::default(), base: None, anew: false, base_layers }
     }
 
     /// The beginning of a stage that is built on this one.
@@ -68,6 +72,28 @@ impl StageState {
         self.tree = None;
         self.editor.add_layer(diff_id, history);
         self.layers.push((diff_id, layer));
+    }
+
+    /// Makes one layer of all above the base's. Steps keep their lines in the history, without a layer.
+    pub(crate) fn squash(&mut self, contents: &ContentSources<'_>, lease: &Lease) -> Result<(), StepError> {
+        let store = lease.store();
+        let base = store.tree_of(&self.diff_ids()[..self.base_layers])?;
+        let count = self.layers.len() - self.base_layers;
+        // What lies in the same place is the same; the rest is in the layer.
+        let differ = &mut |_: &Content, _: &Content| Ok::<_, std::convert::Infallible>(false);
+        let Ok(found) = diff(&base, self.tree(store)?, differ);
+        let mut writer = lease.unhashed_writer()?;
+        let written = write_layer(&found.delta, contents, self.epoch, &mut writer)?;
+        let blob = writer.finish_as(written.diff_id.0, lease)?;
+        lease.put_layer_index(&written.index)?;
+        self.editor.drop_layers_above(self.base_layers);
+        self.layers.truncate(self.base_layers);
+        let author = self.editor.config().author.clone();
+        let mut step = history::entry(self.epoch, String::new(), &author);
+        step.comment = format!("{count} layers squashed");
+        self.editor.add_layer(written.diff_id, step);
+        self.layers.push((written.diff_id, blob.descriptor(media_type::LAYER)));
+        Ok(())
     }
 
     /// Writes a layer and adds it; `tree` is what the stage then is, where the caller knows.

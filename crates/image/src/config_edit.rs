@@ -137,6 +137,14 @@ impl ConfigEditor {
         self.config.history.push(History { empty_layer: false, ..history });
     }
 
+    /// Takes the layers above the lowest `kept` away; the steps that made them stay as steps without a layer.
+    pub fn drop_layers_above(&mut self, kept: usize) {
+        let silent = self.config.rootfs.diff_ids.len().saturating_sub(self.config.layers_in_history());
+        self.config.rootfs.diff_ids.truncate(kept);
+        let made = self.config.history.iter_mut().filter(|step| !step.empty_layer);
+        made.skip(kept.saturating_sub(silent)).for_each(|step| step.empty_layer = true);
+    }
+
     /// Adds a step that changed the config only.
     pub fn add_empty(&mut self, history: History) {
         self.config.history.push(History { empty_layer: true, ..history });
@@ -283,5 +291,13 @@ mod tests {
         let config = editor.finish();
         assert_eq!(config.layers_in_history(), config.rootfs.diff_ids.len());
         assert_eq!(config.history.last().unwrap().comment, "copy");
+        let mut editor = ConfigEditor::new(config);
+        editor.drop_layers_above(2);
+        editor.add_layer(id(4), step("all"));
+        let config = editor.finish();
+        assert_eq!(config.rootfs.diff_ids, [id(1), id(2), id(4)]);
+        assert_eq!(config.layers_in_history(), 3);
+        let comments: Vec<&str> = config.history.iter().map(|step| step.comment.as_str()).collect();
+        assert_eq!(comments[comments.len() - 2..], ["copy", "all"]);
     }
 }

@@ -123,16 +123,7 @@ impl Lease {
     /// [`StoreError::BlobMissing`] where the config or a layer is neither here nor in the fallback;
     /// [`StoreError::Json`] and [`StoreError::LayerCount`] where the documents are malformed; or where the disk fails.
     pub fn add_image(&self, new: &NewImage<'_>) -> Result<Image, StoreError> {
-        let descriptor = Descriptor::of(new.media_type, new.manifest);
-        let manifest: Manifest = parse("manifest", &descriptor.digest, new.manifest)?;
-        for needed in std::iter::once(&manifest.config).chain(&manifest.layers) {
-            self.adopt(needed)?;
-        }
-        let blob = self.put_bytes(new.manifest)?;
-        let image = self.store().load_image(&blob.descriptor(new.media_type), None)?;
-        for (diff_id, layer) in image.layers() {
-            self.put_layer_variant(&diff_id, layer)?;
-        }
+        let image = self.put_image(new)?;
         self.sync_names()?;
         let names = self.store().change_names(|names| {
             for name in new.names {
@@ -143,6 +134,21 @@ impl Lease {
             Ok(names.names_of(&image.entry.digest))
         })?;
         Ok(Image { names, ..image })
+    }
+
+    /// The documents of an image become blobs; it is listed nowhere.
+    fn put_image(&self, new: &NewImage<'_>) -> Result<Image, StoreError> {
+        let descriptor = Descriptor::of(new.media_type, new.manifest);
+        let manifest: Manifest = parse("manifest", &descriptor.digest, new.manifest)?;
+        for needed in std::iter::once(&manifest.config).chain(&manifest.layers) {
+            self.adopt(needed)?;
+        }
+        let blob = self.put_bytes(new.manifest)?;
+        let image = self.store().load_image(&blob.descriptor(new.media_type), None)?;
+        for (diff_id, layer) in image.layers() {
+            self.put_layer_variant(&diff_id, layer)?;
+        }
+        Ok(image)
     }
 
     /// Adds an image of which only the config and the layers are at hand, with a new OCI manifest.
@@ -158,11 +164,35 @@ impl Lease {
         annotations: impl IntoIterator<Item = (String, String)>,
         names: &[Reference],
     ) -> Result<Image, StoreError> {
+        let manifest = self.new_manifest(config, layers, annotations)?;
+        self.add_image(&NewImage { manifest: &manifest, media_type: media_type::MANIFEST, names })
+    }
+
+    /// Makes an image as [`Lease::add_new_image`] does, which is listed nowhere: it is for this lease's owner, and goes with
+    /// the lease.
+    ///
+    /// # Errors
+    /// As [`Lease::add_image`].
+    pub fn unlisted_image(
+        &self,
+        config: &[u8],
+        layers: Vec<Descriptor>,
+        annotations: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Image, StoreError> {
+        let manifest = self.new_manifest(config, layers, annotations)?;
+        self.put_image(&NewImage { manifest: &manifest, media_type: media_type::MANIFEST, names: &[] })
+    }
+
+    fn new_manifest(
+        &self,
+        config: &[u8],
+        layers: Vec<Descriptor>,
+        annotations: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Vec<u8>, StoreError> {
         let config = self.put_bytes(config)?.descriptor(media_type::CONFIG);
         let mut manifest = Manifest::new(config, layers);
         manifest.annotations.extend(annotations);
-        let manifest = bedplate_oci::to_json(&manifest);
-        self.add_image(&NewImage { manifest: &manifest, media_type: media_type::MANIFEST, names })
+        Ok(bedplate_oci::to_json(&manifest))
     }
 }
 

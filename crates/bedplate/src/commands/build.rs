@@ -1,9 +1,11 @@
 //! `bedplate build`: a Dockerfile and its context become an image.
 
+mod caches;
 mod check;
 mod contexts;
 mod given;
 mod input;
+mod outputs;
 mod view;
 
 use std::fs;
@@ -13,12 +15,15 @@ use std::path::PathBuf;
 use bedplate_build::{BuildError, Event, Runtime, build};
 use bedplate_dockerfile::{Dockerfile, ParseError, Position, excerpt};
 use bedplate_oci::{Platform, Reference};
+use bedplate_store::Image;
 use bedplate_sys::kernel::processors;
 use bedplate_sys::userns::Sources;
 
+use self::caches::Targets;
 use self::check::{Call, Judge, Method};
 use self::contexts::Contexts;
 use self::input::Asked;
+use self::outputs::{Output, Outputs};
 use self::view::View;
 use super::way::Way;
 use crate::context::Context;
@@ -65,6 +70,28 @@ pub(crate) struct Args {
     /// Show an SSH agent to RUN --mount=type=ssh [default socket: $SSH_AUTH_SOCK]
     #[arg(long, value_name = "ID[=SOCKET]")]
     ssh: Vec<String>,
+    /// Make this of the image, and not an image of the store; may be given several times: type=image, type=docker,
+    /// type=oci, type=tar or type=local, with dest=FILE|DIR; a DIRECTORY alone is type=local, - a tar on standard output
+    #[arg(short, long, value_name = "type=TYPE[,dest=PLACE]")]
+    output: Vec<String>,
+    /// Put the image into the store, as without --output
+    #[arg(long)]
+    load: bool,
+    /// Make one layer of all that is above the base
+    #[arg(long)]
+    squash: bool,
+    /// Set an annotation of the image's manifest
+    #[arg(long, value_name = "[manifest:]NAME=VALUE")]
+    annotation: Vec<String>,
+    /// Take steps that were done elsewhere: type=local,src=DIR, or an image that was built with --cache-to inline
+    #[arg(long, value_name = "type=local,src=DIR|IMAGE")]
+    cache_from: Vec<String>,
+    /// Give the steps to others: type=local,dest=DIR[,mode=min|max], or inline in the image
+    #[arg(long, value_name = "type=local,dest=DIR|inline")]
+    cache_to: Vec<String>,
+    /// Write digests and names of the result into a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
     /// Write the image ID into a file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
@@ -109,6 +136,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
             format!("cannot name an image {name}: a name with a digest is given by what it names"),
         ));
     }
+    let mut outputs = Outputs::parse(&args.output, context)?;
+    if args.load && !outputs.listed() {
+        outputs.all.push(Output::Store);
+    }
+    let names = [names, std::mem::take(&mut outputs.names)].concat();
+    let targets = Targets::parse(&args.cache_to)?;
+    let annotations = annotations(&args.annotation)?;
     let build_args = pairs("--build-arg", &args.build_arg, true)?;
     let labels = pairs("--label", &args.label, false)?;
     let secrets = args.secret.iter().map(|text| given::secret(text)).collect::<Result<Vec<_>, _>>()?;
@@ -118,6 +152,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let fetcher = context.fetcher()?;
     let asked = Asked { context: &args.context, file: args.file.as_deref(), lease: &lease, fetcher: &fetcher };
     let input = asked.read()?;
+    let imports = caches::sources(&args.cache_from, &lease, context)?;
     let contexts = Contexts::new(&args.build_context, asked.folder(), &lease, &fetcher, context, args.quiet)?;
     let call = if args.check { Call::CHECK } else { args.call };
     let file = match Dockerfile::parse(&input.dockerfile) {
@@ -147,6 +182,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         build_args: &build_args,
         labels: &labels,
         names: &names,
+        listed: outputs.listed(),
+        squash: args.squash,
+        annotations: &annotations,
+        imports: &imports,
+        inline_cache: targets.inline,
         platform: args.platform.clone(),
         host,
         epoch: context.epoch(),
@@ -171,6 +211,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         failed(error, &input.name, &input.dockerfile)
     })?;
     let id = built.image.id();
+    outputs.write(&built.image, &names, &lease, context)?;
+    targets.write(&built, &lease)?;
     if let Some(path) = &args.iidfile {
         fs::write(path, id.to_string())
             .map_err(|error| Failure::from(error).context(format!("cannot write the image ID to {path:?}")))?;
@@ -178,8 +220,51 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     if !args.quiet {
         findings.say();
     }
-    writeln!(io::stdout(), "{id}")?;
+    if let Some(path) = &args.metadata_file {
+        fs::write(path, metadata(&built.image, &names)?)
+            .map_err(|error| Failure::from(error).context(format!("cannot write the metadata to {path:?}")))?;
+    }
+    if !outputs.take_stdout() {
+        writeln!(io::stdout(), "{id}")?;
+    }
     Ok(0)
+}
+
+/// What `--metadata-file` says, in the words of buildx.
+fn metadata(image: &Image, names: &[Reference]) -> Result<Vec<u8>, Failure> {
+    let mut descriptor = image.descriptor.clone();
+    descriptor.platform = Some(image.config.platform.clone());
+    let mut all = serde_json::json!({
+        "containerimage.config.digest": image.id(),
+        "containerimage.descriptor": descriptor,
+        "containerimage.digest": image.descriptor.digest,
+    });
+    if !names.is_empty() {
+        let names: Vec<String> = names.iter().map(Reference::to_string).collect();
+        all["image.name"] = names.join(",").into();
+    }
+    let mut text = serde_json::to_vec_pretty(&all)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The values of `--annotation`: there is a manifest and no index, so that only those of manifests can be kept.
+fn annotations(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let mut found = Vec::new();
+    for text in texts {
+        let wrong = |why: &str| Failure::new(Kind::User, format!("--annotation {text:?}: {why}"));
+        let (key, value) =
+            text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| wrong("expected NAME=VALUE"))?;
+        let place = key.split_once(':').map(|(place, name)| (place.split('[').next().unwrap_or_default(), name));
+        match place {
+            Some(("manifest", name)) => found.push((name.to_owned(), value.to_owned())),
+            Some(("index" | "manifest-descriptor" | "index-descriptor", _)) => {
+                return Err(wrong("an image for one platform has a manifest and no index"));
+            }
+            _ => found.push((key.to_owned(), value.to_owned())),
+        }
+    }
+    Ok(found)
 }
 
 /// `NAME=VALUE` pairs; a name alone is looked up in the environment, where that is allowed.

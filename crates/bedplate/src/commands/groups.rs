@@ -29,7 +29,7 @@ pub(crate) struct BuilderArgs {
 #[derive(Debug, Subcommand)]
 enum ImageCommand {
     /// Build an image from a Dockerfile
-    Build(build::Args),
+    Build(Box<build::Args>),
     /// Show the steps that made an image
     History(history::Args),
     /// Make an image from a tar archive, a directory or a URL
@@ -84,7 +84,7 @@ impl ImageArgs {
     /// The same in the first spelling.
     pub(crate) fn plain(self) -> Command {
         match self.command {
-            ImageCommand::Build(args) => Command::Build(args),
+            ImageCommand::Build(*args) => Command::Build(args),
             ImageCommand::History(args) => Command::History(args),
             ImageCommand::Import(args) => Command::Import(args),
             ImageCommand::Inspect(args) => Command::Inspect(args.of(inspect::Type::Image)),

@@ -13,6 +13,7 @@ mod build;
 mod build_checks;
 mod build_contexts;
 mod build_mounts;
+mod build_outputs;
 mod build_remote;
 mod copying;
 mod debootstrap;

@@ -110,6 +110,11 @@ impl Kit {
             epoch: options.epoch.map(Timestamp::from_seconds),
             no_cache: options.no_cache,
             no_cache_filter: options.no_cache_filter,
+            listed: true,
+            squash: false,
+            annotations: &[],
+            imports: &[],
+            inline_cache: false,
             jobs: 2,
             contexts: options.contexts,
             secrets: &[],
@@ -118,7 +123,7 @@ impl Kit {
         };
         let mut cached = 0;
         let mut observer = |event: Event<'_>| cached += usize::from(matches!(event, Event::Cached { .. }));
-        let Built { image, remarks } = build(lease, context, &request, runner, &mut observer)?;
+        let Built { image, remarks, .. } = build(lease, context, &request, runner, &mut observer)?;
         Ok(Outcome { image, remarks, cached })
     }
 

@@ -20,6 +20,14 @@ pub enum TransferError {
         /// Why, and at which entry.
         source: WriteError,
     },
+    /// A file of a layout cannot be written.
+    #[error("cannot write {path:?}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Nothing is to be saved.
     #[error("no image to save was named")]
     NothingToSave,
@@ -178,7 +186,11 @@ impl TransferError {
     pub fn is_input_error(&self) -> bool {
         match self {
             Self::Store(error) => error.is_input_error(),
-            Self::Write { .. } | Self::NothingToSave | Self::NoImage { .. } | Self::NotALayout { .. } => false,
+            Self::Write { .. }
+            | Self::File { .. }
+            | Self::NothingToSave
+            | Self::NoImage { .. }
+            | Self::NotALayout { .. } => false,
             // What its reader says decides.
             Self::Read { .. } => false,
             _ => true,

@@ -9,8 +9,10 @@
 //!
 //! The same images under the same names give the same bytes: entries are sorted, times are 0, owners are 0:0.
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 use bedplate_archive::Writer;
 use bedplate_oci::{Descriptor, Digest, ImageIndex, Reference, annotation, to_json};
@@ -84,6 +86,42 @@ pub fn save<W: Write>(store: &Store, images: &[Saved], out: W) -> Result<W, Tran
     }
     let (out, _) = writer.finish().map_err(failed)?;
     Ok(out)
+}
+
+/// Writes an image as an OCI image layout into an empty directory, under `name` as its reference.
+///
+/// # Errors
+/// A blob that is missing, or a directory that cannot be written; what was written then stays.
+pub fn write_layout(store: &Store, image: &Image, name: Option<&str>, directory: &Path) -> Result<(), TransferError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TransferError::File { path, source }
+    };
+    // One by one: a directory that was removed meanwhile is not made again.
+    let blobs = directory.join("blobs");
+    fs::create_dir(&blobs).map_err(failed(&blobs))?;
+    let blobs = blobs.join("sha256");
+    fs::create_dir(&blobs).map_err(failed(&blobs))?;
+    let documents = [image.descriptor.digest, image.manifest.config.digest];
+    let all: BTreeSet<Digest> =
+        documents.into_iter().chain(image.manifest.layers.iter().map(|layer| layer.digest)).collect();
+    for digest in all {
+        let mut body = store.open_blob(&digest)?;
+        let path = blobs.join(digest.hex());
+        let mut file = File::create_new(&path).map_err(failed(&path))?;
+        io::copy(&mut body, &mut file).map_err(failed(&path))?;
+    }
+    let mut entry = image.descriptor.clone();
+    entry.platform = Some(image.config.platform.clone());
+    if let Some(name) = name {
+        entry.annotations.insert(annotation::REF_NAME.to_owned(), name.to_owned());
+    }
+    let index = to_json(&ImageIndex::new(vec![entry]));
+    for (name, bytes) in [("oci-layout", OCI_LAYOUT), ("index.json", index.as_slice())] {
+        let path = directory.join(name);
+        fs::write(&path, bytes).map_err(failed(&path))?;
+    }
+    Ok(())
 }
 
 /// Each image once with all the names asked for, in the order of manifest digests.

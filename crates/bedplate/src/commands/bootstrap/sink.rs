@@ -1,7 +1,6 @@
 //! Where a bootstrapped root goes when it does not become an image of the store.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use bedplate_archive::codec::EncodeOptions;
@@ -11,12 +10,12 @@ use bedplate_bootstrap::{About, Built, Resolved, store_image, write_archive};
 use bedplate_image::{UnpackOptions, unpack_tree};
 use bedplate_oci::Reference;
 use bedplate_store::Lease;
+use bedplate_store::transfer::write_layout;
 use bedplate_sys::rooted::Handle;
 use bedplate_tree::TreePath;
 
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
-use crate::interrupt::{HalfMade, guarded};
 use crate::output;
 
 /// Threads that compress at most: one of xz takes 170 MiB.
@@ -93,7 +92,7 @@ impl Sink {
                 true => no_dockerfile_beside(path),
                 false => Ok(()),
             }),
-            Self::Directory(path) | Self::Layout { path, .. } => is_new(path).and_then(|new| match new {
+            Self::Directory(path) | Self::Layout { path, .. } => output::is_new(path).and_then(|new| match new {
                 true => output::check(path),
                 false => Ok(()),
             }),
@@ -120,8 +119,8 @@ impl Sink {
             }),
             Self::Archive { path, compression, dockerfile } => archive(path, *compression, built)
                 .and_then(|()| if *dockerfile { write_dockerfile(path, about) } else { Ok(()) }),
-            Self::Directory(path) => filled(path, || directory(path, built)),
-            Self::Layout { path, name } => filled(path, || layout(path, name.as_ref(), built, about, lease)),
+            Self::Directory(path) => output::filled(path, || directory(path, built)),
+            Self::Layout { path, name } => output::filled(path, || layout(path, name.as_ref(), built, about, lease)),
         };
         written.map_err(|failure| failure.context(self.cannot()))
     }
@@ -167,36 +166,6 @@ fn add_line(archive: &Path) -> String {
     }
 }
 
-/// Tells whether a directory is still to be made; one with something in it is an error.
-fn is_new(path: &Path) -> Result<bool, Failure> {
-    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(false),
-        Ok(false) => Err(Failure::new(Kind::User, "it is not empty").hint("name a new directory")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Fills a new or empty directory; where that fails, it is gone or empty again.
-fn filled(path: &Path, fill: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    let begin = || {
-        let half_made = match is_new(path)? {
-            true => HalfMade::Directory(path.to_owned()),
-            false => HalfMade::ContentOf(path.to_owned()),
-        };
-        if matches!(half_made, HalfMade::Directory(_)) {
-            fs::create_dir(path)?;
-        }
-        Ok((half_made.clone(), half_made))
-    };
-    guarded(begin, |half_made| {
-        fill().inspect_err(|_| {
-            // What cannot be removed now is named by nobody but the failure that follows.
-            let _ = half_made.remove();
-        })
-    })
-}
-
 fn directory(path: &Path, built: &Built<'_>) -> Result<(), Failure> {
     let handle = Handle::open(path)?;
     let options = UnpackOptions { threads: bedplate_sys::kernel::processors().min(4), ..UnpackOptions::default() };
@@ -223,29 +192,8 @@ fn layout(
     lease: &Lease,
 ) -> Result<(), Failure> {
     let image = store_image(lease, &built.tree, &built.contents, about, &[])?;
-    let blobs = path.join("blobs/sha256");
-    // One by one: a directory that an interrupt removed is not made again.
-    fs::create_dir(path.join("blobs"))?;
-    fs::create_dir(&blobs)?;
-    let manifest = &image.descriptor;
-    let layers = image.layers().map(|(_, layer)| layer.digest).collect::<Vec<_>>();
-    for digest in [manifest.digest, image.id().0].iter().chain(&layers) {
-        let mut source = lease.store().open_blob(digest)?;
-        let mut target = File::create(blobs.join(digest.hex()))?;
-        io::copy(&mut source, &mut target)?;
-    }
-    let mut descriptor = serde_json::to_value(manifest)?;
-    if let Some(fields) = descriptor.as_object_mut() {
-        let name = name.map_or_else(|| format!("{}:{}", about.distribution, about.suite), Reference::familiar);
-        fields.insert("annotations".into(), serde_json::json!({"org.opencontainers.image.ref.name": name}));
-    }
-    let index = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [descriptor],
-    });
-    fs::write(path.join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}")?;
-    Ok(fs::write(path.join("index.json"), serde_json::to_vec(&index)?)?)
+    let name = name.map_or_else(|| format!("{}:{}", about.distribution, about.suite), Reference::familiar);
+    Ok(write_layout(lease.store(), &image, Some(&name), path)?)
 }
 
 /// What is said of the image.

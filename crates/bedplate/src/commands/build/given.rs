@@ -18,6 +18,32 @@ const MAX_SECRET: u64 = 500 * 1024;
 /// Where a shell's agent listens.
 const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
 
+/// The fields of a flag's value, keys in lower case: `type=tar,"dest=a,b"`.
+pub(super) fn fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
+    let mut fields = Vec::new();
+    let (mut field, mut quoted) = (String::new(), false);
+    let mut letters = text.chars().peekable();
+    let mut all = Vec::new();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => field.extend(letters.next()),
+            '"' => quoted = !quoted,
+            ',' if !quoted => all.push(std::mem::take(&mut field)),
+            letter => field.push(letter),
+        }
+    }
+    all.push(field);
+    if quoted {
+        return Err(Failure::new(Kind::User, "a quotation mark is not closed"));
+    }
+    for field in all {
+        let (key, value) =
+            field.split_once('=').ok_or_else(|| Failure::new(Kind::User, format!("{field:?} is no KEY=VALUE")))?;
+        fields.push((key.trim().to_ascii_lowercase(), value.to_owned()));
+    }
+    Ok(fields)
+}
+
 /// Reads `id=ID[,src=FILE|env=NAME][,type=file|env]`.
 ///
 /// Without a source it is the variable of that name, or else the file.
@@ -27,16 +53,15 @@ pub(super) fn secret(text: &str) -> Result<Secret, Failure> {
             .hint("write --secret id=ID,src=FILE or id=ID,env=NAME")
     };
     let (mut id, mut source, mut variable, mut kind) = (None, None, None, None);
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').ok_or_else(|| failed(&format!("{field:?} is no KEY=VALUE")))?;
-        let slot = match key.to_ascii_lowercase().as_str() {
+    for (key, value) in fields(text).map_err(|failure| failure.context(format!("--secret {text}")))? {
+        let slot = match key.as_str() {
             "id" => &mut id,
             "src" | "source" => &mut source,
             "env" => &mut variable,
             "type" => &mut kind,
             _ => return Err(failed(&format!("there is no option {key:?}"))),
         };
-        *slot = Some(value.to_owned());
+        *slot = Some(value);
     }
     let id = id.filter(|id| !id.is_empty()).ok_or_else(|| failed("it has no id"))?;
     match kind.as_deref() {
