@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Make an image from a tar archive, a directory or a URL
     Import(commands::import::Args),
     /// Build an image from a Dockerfile
-    Build(commands::build::Args),
+    Build(Box<commands::build::Args>),
     /// Run a command in a new container
     Run(Box<commands::run::Args>),
     /// List containers

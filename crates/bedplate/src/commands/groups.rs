@@ -84,7 +84,7 @@ impl ImageArgs {
     /// The same in the first spelling.
     pub(crate) fn plain(self) -> Command {
         match self.command {
-            ImageCommand::Build(*args) => Command::Build(args),
+            ImageCommand::Build(args) => Command::Build(args),
             ImageCommand::History(args) => Command::History(args),
             ImageCommand::Import(args) => Command::Import(args),
             ImageCommand::Inspect(args) => Command::Inspect(args.of(inspect::Type::Image)),
@@ -117,7 +117,7 @@ impl BuilderArgs {
     /// The same in the first spelling.
     pub(crate) fn plain(self) -> Command {
         match self.command {
-            BuilderCommand::Build(args) => Command::Build(*args),
+            BuilderCommand::Build(args) => Command::Build(args),
             BuilderCommand::Prune(args) => Command::Prune(args.build_cache()),
         }
     }

@@ -44,7 +44,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failur
         Command::Keyring(args) => keyring::run(args, context),
         Command::Debootstrap(args) => debootstrap::run(*args, context),
         Command::Import(args) => import::run(args, context),
-        Command::Build(args) => build::run(args, context),
+        Command::Build(args) => build::run(*args, context),
         Command::Run(args) => run::run(*args, context),
         Command::Inspect(args) => inspect::run(args, context),
         Command::Packages(args) => packages::run(args, context),
