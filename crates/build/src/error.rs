@@ -337,7 +337,8 @@ pub enum StepError {
 }
 
 /// An error and its causes in one line.
-pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -346,6 +347,14 @@ pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+impl StepError {
+    /// Whether the step only ended since another one failed.
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Self::Stopped)
+    }
 }
 
 impl BuildError {

@@ -32,14 +32,15 @@ pub(crate) struct Executor<'b, 'a> {
     pub(crate) build: &'b Build<'a>,
     /// What the trees at hand are read through.
     pub(crate) contents: ContentSources<'a>,
-    /// The step at hand.
+    /// The step at hand, and the bytes of its layer once it has one.
     step: StepId,
+    size: Option<u64>,
     depth: usize,
 }
 
 impl<'b, 'a> Executor<'b, 'a> {
     pub(crate) fn new(build: &'b Build<'a>) -> Self {
-        Self { build, contents: build.contents(), step: StepId(0), depth: 0 }
+        Self { build, contents: build.contents(), step: StepId(0), size: None, depth: 0 }
     }
 
     pub(crate) fn remark(&self, remark: Remark) {
@@ -80,12 +81,18 @@ impl<'b, 'a> Executor<'b, 'a> {
         let label = plan::label(index, stage);
         let count = stage.instructions.len() + 1;
         self.step = self.build.next_step();
+        self.size = None;
         self.build.tell(Event::Step { id: self.step, stage: &label, number, count, text: &at.text });
         Ok(())
     }
 
-    fn ended(&self) {
-        self.build.tell(Event::Done { id: self.step });
+    /// Says how the step ended.
+    fn ended<T>(&self, result: Result<T, StepError>) -> Result<T, StepError> {
+        self.build.tell(match &result {
+            Ok(_) => Event::Done { id: self.step, size: self.size },
+            Err(error) => Event::Failed { id: self.step, error },
+        });
+        result
     }
 
     /// Builds a stage from its beginning.
@@ -93,8 +100,8 @@ impl<'b, 'a> Executor<'b, 'a> {
         let stage = &self.build.request.dockerfile.stages[index];
         let from = self.build.base_at(index);
         self.begins(index, 1, &from).map_err(|error| from.failed(error))?;
-        let (mut state, replaced) = self.begin(index).map_err(|error| from.failed(error))?;
-        self.ended();
+        let begun = self.begin(index);
+        let (mut state, replaced) = self.ended(begun).map_err(|error| from.failed(error))?;
         if replaced {
             return Ok(state);
         }
@@ -121,9 +128,8 @@ impl<'b, 'a> Executor<'b, 'a> {
         at: &At,
     ) -> Result<(), StepError> {
         self.begins(index, number, at)?;
-        self.instruction(state, index, instruction, at)?;
-        self.ended();
-        Ok(())
+        let done = self.instruction(state, index, instruction, at);
+        self.ended(done)
     }
 
     fn instruction(
@@ -197,6 +203,7 @@ impl<'b, 'a> Executor<'b, 'a> {
             if self.build.store.has_layer(&diff_id)? {
                 self.build.tell(Event::Cached { id: self.step });
                 self.build.record(CacheRecord { key, diff_id, size: layer.size });
+                self.size = Some(layer.size);
                 state.add_cached(diff_id, layer, entry);
                 return Ok(());
             }
@@ -207,6 +214,7 @@ impl<'b, 'a> Executor<'b, 'a> {
             let layer = record.layer();
             self.build.store.build_cache_put(&key, &cache::entry_of(record.diff_id, &layer))?;
             self.build.tell(Event::Cached { id: self.step });
+            self.size = Some(layer.size);
             state.add_cached(record.diff_id, layer, entry);
             self.build.record(record);
             return Ok(());
@@ -214,6 +222,7 @@ impl<'b, 'a> Executor<'b, 'a> {
         let delta = make(self, state)?;
         state.add_layer(&delta, None, entry, &key, &self.contents, self.build.lease)?;
         if let Some((diff_id, layer)) = state.layers.last() {
+            self.size = Some(layer.size);
             self.build.record(CacheRecord { key, diff_id: *diff_id, size: layer.size });
         }
         Ok(())

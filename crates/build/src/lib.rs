@@ -69,7 +69,7 @@ mod step_run;
 
 pub use build::{Built, build};
 pub use context::{BuildContext, ContextError, MAX_CONTEXT_FILE};
-pub use error::{BuildError, Step, StepError};
+pub use error::{BuildError, Step, StepError, in_words};
 pub use exchange::{CacheImport, CacheRecord, ExchangeError, export};
 pub use git::{GitError, GitSource};
 pub use mounts::{Agent, Secret};

@@ -6,6 +6,7 @@ use bedplate_image::command::CommandProblem;
 use bedplate_oci::{Platform, Reference};
 use bedplate_tree::Timestamp;
 
+use crate::error::StepError;
 use crate::exchange::CacheImport;
 use crate::mounts::{Agent, Secret};
 use crate::named::NamedContexts;
@@ -123,17 +124,26 @@ pub enum Event<'a> {
         /// The step.
         id: StepId,
     },
-    /// A process of a step wrote something.
+    /// A process of a step wrote something, or is just alive: then there are no bytes.
     Output {
         /// The step.
         id: StepId,
         /// What, as it came.
         bytes: &'a [u8],
     },
-    /// A step is done; of one that fails the build's error speaks.
+    /// A step is done.
     Done {
         /// The step.
         id: StepId,
+        /// The bytes of its layer, where it has one.
+        size: Option<u64>,
+    },
+    /// A step failed, or was stopped since another did.
+    Failed {
+        /// The step.
+        id: StepId,
+        /// Why.
+        error: &'a StepError,
     },
     /// A remark.
     Remark(&'a Remark),

@@ -126,6 +126,17 @@ impl Dockerfile {
         })
     }
 
+    /// The lines of the instruction that begins at a place, or just the place.
+    pub fn span_at(&self, position: Position) -> Span {
+        let of_stage = |stage: &Stage| {
+            let own = stage.instructions.iter().map(|node| node.span).collect::<Vec<_>>();
+            std::iter::once(stage.node.span).chain(own)
+        };
+        let spans = self.global.iter().map(|node| node.span).chain(self.stages.iter().flat_map(of_stage));
+        let found = spans.into_iter().find(|span| span.start == position);
+        found.unwrap_or(Span { start: position, end: position })
+    }
+
     /// The stages that a stage names itself; see [`Stage::named`].
     pub fn named_in(&self, index: usize) -> Vec<usize> {
         let names = self.stages.get(index).map(Stage::named).unwrap_or_default();

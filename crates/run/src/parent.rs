@@ -28,7 +28,8 @@ pub enum Stream {
     Error,
 }
 
-/// Takes what a command writes, as it comes.
+/// Takes what a command writes, as it comes. Of a command that is silent it is given no bytes now and then, as a sign of
+/// life: who shows time has no other clock.
 pub type Sink<'a> = &'a mut dyn FnMut(Stream, &[u8]);
 
 /// Where a command's standard streams lead.
@@ -81,6 +82,9 @@ const TERM: i32 = 15;
 const WINCH: i32 = 28;
 /// So many interrupts in a row end a container whose command does not listen.
 const PATIENCE: u32 = 3;
+
+/// After so many milliseconds of silence a command's sink is told that it lives.
+const SIGN_OF_LIFE: u64 = 200;
 
 /// Runs a command in a container and waits for its end.
 ///
@@ -325,7 +329,7 @@ fn serve(
         waits.extend(lines.iter().map(|(_, fd, interest)| (fd as &dyn AsFd, *interest)));
         // When the command has ended, processes that it left are dead too, and pipes end; a terminal that keeps silent
         // has nothing more.
-        let timeout = ended.then_some(100);
+        let timeout = if ended { Some(100) } else { streams.capture.is_some().then_some(SIGN_OF_LIFE) };
         let ready = channel::wait_for(&waits, timeout).map_err(step("wait for the container"))?;
         drop(waits);
         let nothing = !ready.iter().any(|r| *r);
@@ -333,6 +337,9 @@ fn serve(
         let ready_lines: Vec<usize> = of_lines.filter(|(_, r)| **r).map(|(l, _)| l.0).collect();
         if ended && nothing {
             return Ok(());
+        }
+        if nothing && let Some(capture) = &mut streams.capture {
+            capture(Stream::Output, &[]);
         }
         drop(lines);
         relay.carry(&ready_lines, &mut streams.capture);

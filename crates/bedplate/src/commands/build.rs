@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use bedplate_build::{BuildError, Event, Runtime, build};
-use bedplate_dockerfile::{Dockerfile, ParseError, Position, excerpt};
+use bedplate_dockerfile::{Dockerfile, ParseError, excerpt, excerpt_of_lines};
 use bedplate_oci::{Platform, Reference};
 use bedplate_store::Image;
 use bedplate_sys::kernel::processors;
@@ -22,9 +22,9 @@ use bedplate_sys::userns::Sources;
 use self::caches::Targets;
 use self::check::{Call, Judge, Method};
 use self::contexts::Contexts;
-use self::input::Asked;
+use self::input::{Asked, Input};
 use self::outputs::{Output, Outputs};
-use self::view::View;
+use self::view::{Progress, View};
 use super::way::Way;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
@@ -116,7 +116,10 @@ pub(crate) struct Args {
     /// Answer this instead of building: check, outline (what a target takes) or targets
     #[arg(long, value_name = "METHOD[,format=json]", default_value = "build")]
     call: Call,
-    /// Print nothing but errors and the image ID
+    /// Show the build in this way [default: $BUILDKIT_PROGRESS, else auto]
+    #[arg(long, value_name = "WAY")]
+    progress: Option<Progress>,
+    /// Print nothing but errors and the image ID; the same as --progress=quiet
     #[arg(short, long)]
     quiet: bool,
     /// Make the roots of steps in this way
@@ -147,13 +150,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let labels = pairs("--label", &args.label, false)?;
     let secrets = args.secret.iter().map(|text| given::secret(text)).collect::<Result<Vec<_>, _>>()?;
     let agents = args.ssh.iter().map(|text| given::agent(text)).collect::<Result<Vec<_>, _>>()?;
+    let progress = Progress::resolve(args.progress, args.quiet, context)?;
+    let quiet = progress == Progress::Quiet;
     let store = context.store()?;
     let lease = store.lease()?;
     let fetcher = context.fetcher()?;
     let asked = Asked { context: &args.context, file: args.file.as_deref(), lease: &lease, fetcher: &fetcher };
     let input = asked.read()?;
     let imports = caches::sources(&args.cache_from, &lease, context)?;
-    let contexts = Contexts::new(&args.build_context, asked.folder(), &lease, &fetcher, context, args.quiet)?;
+    let contexts = Contexts::new(&args.build_context, asked.folder(), &lease, &fetcher, context, quiet)?;
     let call = if args.check { Call::CHECK } else { args.call };
     let file = match Dockerfile::parse(&input.dockerfile) {
         Ok(file) => file,
@@ -201,14 +206,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     // A machine without this file has no name servers to tell of.
     let resolv_conf = fs::read_to_string("/etc/resolv.conf").ok();
     let runtime = Runtime::new(&lease, Sources::default(), args.root_kind.into(), resolv_conf);
-    let mut view = View::new(context, args.quiet);
+    let mut view = View::new(progress, context);
     let built = {
         let mut observer = |event: Event<'_>| view.show(&event);
         build(&lease, &input.context, &request, Some(&runtime), &mut observer)
     };
     let built = built.map_err(|error| {
         view.failed();
-        failed(error, &input.name, &input.dockerfile)
+        failed(error, &input, &file)
     })?;
     let id = built.image.id();
     outputs.write(&built.image, &names, &lease, context)?;
@@ -217,9 +222,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         fs::write(path, id.to_string())
             .map_err(|error| Failure::from(error).context(format!("cannot write the image ID to {path:?}")))?;
     }
-    if !args.quiet {
-        findings.say();
-    }
+    view.succeeded(&findings, &input);
     if let Some(path) = &args.metadata_file {
         fs::write(path, metadata(&built.image, &names)?)
             .map_err(|error| Failure::from(error).context(format!("cannot write the metadata to {path:?}")))?;
@@ -285,25 +288,24 @@ fn pairs(flag: &str, texts: &[String], environment: bool) -> Result<Vec<(String,
     Ok(pairs)
 }
 
-/// The line at fault, below what was attempted.
-fn attempted(what: &str, name: &str, source: &[u8], position: Option<Position>) -> String {
-    let shown = position.and_then(|position| excerpt(source, position));
+/// What was attempted, with the lines at fault below it.
+fn attempted(what: &str, name: &str, shown: Option<String>) -> String {
     format!("cannot {what} {name:?}{}", shown.map_or_else(String::new, |shown| format!("\n{shown}")))
 }
 
 fn unparsed(error: ParseError, name: &str, source: &[u8]) -> Failure {
-    let attempted = attempted("parse", name, source, Some(error.position));
+    let attempted = attempted("parse", name, excerpt(source, error.position));
     Failure::from(error).context(attempted)
 }
 
-fn failed(error: BuildError, name: &str, source: &[u8]) -> Failure {
+fn failed(error: BuildError, input: &Input, file: &Dockerfile) -> Failure {
     let hint = error.hint();
-    let position = match &error {
-        BuildError::Step { step, .. } => Some(step.position),
+    let shown = match &error {
+        BuildError::Step { step, .. } => excerpt_of_lines(&input.dockerfile, file.span_at(step.position)),
         _ => None,
     };
     // Docker's build ends with 1, whatever the status of the command that failed.
-    let failure = Failure::from(error).context(attempted("build", name, source, position));
+    let failure = Failure::from(error).context(attempted("build", &input.name, shown));
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,

@@ -186,6 +186,11 @@ impl Call {
 }
 
 impl Findings {
+    /// What was found.
+    pub(super) fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// Says them at the end of a build, as BuildKit does.
     pub(super) fn say(&self) {
         if self.warnings.is_empty() {
@@ -306,7 +311,7 @@ fn findings_json(warnings: &[Warning], input: &Input, error: Option<Value>) -> V
 }
 
 /// Lines only: so they are in BuildKit's answers, too.
-fn location(span: Span) -> Value {
+pub(super) fn location(span: Span) -> Value {
     json!({"ranges": [{"start": {"line": span.start.line}, "end": {"line": span.end.line.max(span.start.line)}}]})
 }
 
