@@ -57,14 +57,14 @@ fn a_mount_is_part_of_a_steps_key() {
     // Another time of a file is no change, other bytes are.
     sandbox.write("src/a", "one");
     let outcome = sandbox.bedplate(["build", "-t", "x", "."]).ok();
-    outcome.says("cached");
+    outcome.says("CACHED");
     assert_eq!(outcome.text(), first);
     sandbox.write("src/a", "two");
     assert_ne!(built(&sandbox, dockerfile, &[]), first);
     assert_eq!(file(&sandbox, "x", "out"), "two");
     // What lies beside it is not.
     sandbox.write("other", "x");
-    sandbox.bedplate(["build", "-t", "x", "."]).ok().says("cached");
+    sandbox.bedplate(["build", "-t", "x", "."]).ok().says("CACHED");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_cache_lives_from_build_to_build() {
     let owner = if privilege::current() == Privilege::OneUid { "700 0 0\n" } else { "700 7 8\n" };
     assert_eq!(file(&sandbox, "x", "out"), owner);
     // A step that is in the cache of steps is not run for what is in another.
-    assert!(sandbox.bedplate(["build", "-t", "x", "."]).ok().stderr.contains("cached"));
+    assert!(sandbox.bedplate(["build", "-t", "x", "."]).ok().stderr.contains("CACHED"));
     let usage = sandbox.bedplate(["system", "df"]).ok().text();
     assert!(usage.lines().any(|line| line.starts_with("Build Cache") && !line.contains(" 0B ")), "{usage}");
     fsck(&sandbox);

@@ -167,14 +167,14 @@ fn caches_travel_in_directories_and_images() {
     let fresh = other();
     let outcome = fresh.bedplate(["build", "-t", "x", "--cache-from", &from, "."]).ok();
     assert_eq!(outcome.text(), id);
-    assert_eq!(outcome.stderr.matches("cached").count(), 4, "{outcome}");
+    assert_eq!(outcome.stderr.matches("CACHED").count(), 4, "{outcome}");
     assert_eq!(file(&fresh, "x", "d/a"), "A");
     fsck(&fresh);
     // The same directory again, with more steps: those that it has stay.
     sandbox.write("Dockerfile", "FROM scratch\nCOPY a /more\n");
     sandbox.bedplate(["build", "--cache-to", "type=local,dest=cache", "."]).ok();
     let fresh = other();
-    assert_eq!(fresh.bedplate(["build", "--cache-from", &from, "."]).ok().stderr.matches("cached").count(), 4);
+    assert_eq!(fresh.bedplate(["build", "--cache-from", &from, "."]).ok().stderr.matches("CACHED").count(), 4);
     // Only what the image holds, or all that was done.
     sandbox.write("Dockerfile", "FROM scratch AS one\nCOPY a /one\nFROM scratch\nCOPY --from=one /one /two\n");
     for (mode, steps) in [("min", 1), ("max", 2)] {
@@ -184,7 +184,7 @@ fn caches_travel_in_directories_and_images() {
         fresh.write("Dockerfile", std::fs::read(sandbox.path("Dockerfile")).unwrap());
         let from = format!("type=local,src={}", sandbox.path(&format!("cache-{mode}")).display());
         let outcome = fresh.bedplate(["build", "--cache-from", &from, "."]).ok();
-        assert_eq!(outcome.stderr.matches("cached").count(), steps, "{mode}: {outcome}");
+        assert_eq!(outcome.stderr.matches("CACHED").count(), steps, "{mode}: {outcome}");
     }
     // In an image.
     sandbox.write("Dockerfile", DOCKERFILE);
@@ -193,7 +193,7 @@ fn caches_travel_in_directories_and_images() {
     let fresh = other();
     fresh.bedplate(["load", "-i", &sandbox.path("told.tar").display().to_string()]).ok();
     let outcome = fresh.bedplate(["build", "--cache-from", "told", "."]).ok();
-    assert_eq!(outcome.stderr.matches("cached").count(), 4, "{outcome}");
+    assert_eq!(outcome.stderr.matches("CACHED").count(), 4, "{outcome}");
     assert_eq!(outcome.text(), id, "the config is the same; the manifest says more");
     // What is not there is told and passed over.
     fresh.bedplate(["build", "--cache-from", "type=local,src=none", "."]).ok().says("no cache in \"none\" yet");

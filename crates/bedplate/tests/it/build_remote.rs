@@ -102,7 +102,7 @@ fn a_commit_is_fetched_once_and_is_the_same_for_everyone() {
     assert!(listing(&sandbox, "x").contains_key("d/.git/HEAD"));
     sandbox.write("Dockerfile", &dockerfile);
     let outcome = sandbox.bedplate(["build", "."]).ok();
-    outcome.says("cached");
+    outcome.says("CACHED");
     assert_eq!(outcome.text(), first);
     // Another umask, another hour, another configuration of the user.
     sandbox.write("home/.gitconfig", "[core]\n\tautocrlf = true\n\thooksPath = /nonexistent\n");

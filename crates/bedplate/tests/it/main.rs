@@ -14,6 +14,7 @@ mod build_checks;
 mod build_contexts;
 mod build_mounts;
 mod build_outputs;
+mod build_progress;
 mod build_remote;
 mod copying;
 mod debootstrap;

@@ -58,7 +58,7 @@ impl Terminal {
             let _ = write!(text, "\u{1b}[{}A", self.drawn);
         }
         for line in lines {
-            let _ = write!(text, "\r\u{1b}[2K{line}\r\n");
+            let _ = write!(text, "\r\u{1b}[2K{line}\n");
         }
         text.push_str("\u{1b}[J");
         text
