@@ -335,7 +335,7 @@ impl<'b, 'a> Executor<'b, 'a> {
             .collect();
         let position = at.position;
         self.layer(state, key.finish(), text, |this, state| {
-            let Given { mut mounts, defaults, secrets } = this.given(&planned)?;
+            let Given { mut mounts, defaults, secrets } = this.given(&planned, state.tree(this.build.store)?)?;
             if let (Some(content), Some(target)) = (script, words.first().cloned()) {
                 mounts.push(RunMount::Ready(Mount::File { target, content, mode: 0o755, uid: 0, gid: 0 }));
             }

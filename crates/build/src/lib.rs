@@ -32,7 +32,7 @@
 //! | `build` | a whole build: plan, threads, the image at the end |
 //! | `base`, `named` | what stages begin with; what names stand for |
 //! | `executor` | the instructions of a stage |
-//! | `mounts` | `RUN --mount`: what its options mean |
+//! | `mounts`, `agent` | `RUN --mount`: what its options mean; an agent's socket handed on |
 //! | `step_run` | what a RUN step asks of a runtime |
 //! | `runtime` | the same done with `bedplate-run` |
 //!
@@ -42,6 +42,7 @@
 #![forbid(unsafe_code)]
 
 mod add;
+mod agent;
 mod base;
 mod build;
 mod cache;

@@ -17,7 +17,7 @@ use bedplate_image::config_edit::join_workdir;
 use bedplate_oci::{DiffId, Digest};
 use bedplate_run::Bytes;
 use bedplate_store::CacheSharing;
-use bedplate_tree::{Timestamp, Tree};
+use bedplate_tree::{Timestamp, Tree, TreePath};
 
 use crate::base::at_epoch;
 use crate::build::At;
@@ -132,9 +132,6 @@ impl Executor<'_, '_> {
                 return Err(StepError::MountTarget { text: text() });
             }
             agents += usize::from(mount.kind == MountType::Ssh);
-            if mount.kind == MountType::Ssh && (mount.mode, mount.uid, mount.gid) != (None, None, None) {
-                return Err(StepError::RunOption { option: format!("--mount={} with mode, uid or gid", text()) });
-            }
             key.text("mount").text(mount.kind.as_str()).text(&target).number(mount.read_only.into());
             let wants_files = mount.kind == MountType::Bind
                 || mount.kind == MountType::Cache && (mount.from.is_some() || mount.source.is_some());
@@ -194,7 +191,7 @@ impl Executor<'_, '_> {
     }
 
     /// Looks up what was given to the build for the mounts of a step.
-    pub(crate) fn given(&self, planned: &[Planned]) -> Result<Given, StepError> {
+    pub(crate) fn given(&self, planned: &[Planned], tree: &Tree) -> Result<Given, StepError> {
         let (mut mounts, mut defaults, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         for one in planned {
             let Planned { mount, target, files } = one;
@@ -256,17 +253,34 @@ impl Executor<'_, '_> {
                     if defaults.is_empty() {
                         defaults.push(format!("{AGENT_VARIABLE}={target}"));
                     }
-                    mounts.push(RunMount::Ready(bedplate_run::Mount::Bind {
-                        source: agent.socket.clone(),
-                        target,
-                        read_only: false,
-                        recursive: false,
-                    }));
+                    let (socket, mode) = (agent.socket.clone(), mount.mode.unwrap_or(0o600));
+                    mounts.push(RunMount::Agent { target, socket, mode, uid, gid });
                 }
             }
         }
+        mounts.extend(keeping_archives(&mounts, tree));
         Ok(Given { mounts, defaults, secrets })
     }
+}
+
+/// Where Docker's images keep the set-up that removes what apt fetched at the end of each of its runs.
+const DOCKER_CLEAN: &str = "/etc/apt/apt.conf.d/docker-clean";
+
+/// Where apt keeps what it fetched.
+const ARCHIVES: &str = "/var/cache/apt/archives";
+
+/// With a cache where apt keeps archives, nothing is to be removed from it: the set-up of Docker's images that does so is
+/// covered while the step runs.
+fn keeping_archives(mounts: &[RunMount], tree: &Tree) -> Option<RunMount> {
+    let holds =
+        |target: &str| ARCHIVES.strip_prefix(target).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let cached = mounts.iter().any(|mount| matches!(mount, RunMount::Cache { target, .. } if holds(target)));
+    let there = TreePath::parse(DOCKER_CLEAN.as_bytes())
+        .is_ok_and(|path| tree.entry(&path).is_some_and(|entry| entry.content().is_some()));
+    let content = Bytes(b"Binary::apt::APT::Keep-Downloaded-Packages \"true\";\n".to_vec());
+    let target = DOCKER_CLEAN.to_owned();
+    (cached && there)
+        .then(|| RunMount::Ready(bedplate_run::Mount::File { target, content, mode: 0o644, uid: 0, gid: 0 }))
 }
 
 /// What names the directory of a cache: its id, and what it was filled with at first.

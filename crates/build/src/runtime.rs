@@ -44,6 +44,7 @@ use bedplate_sys::userns::{Privilege, Sources, UsernsError, become_root};
 use bedplate_tree::{Difference, Tree, TreePath};
 use thiserror::Error;
 
+use crate::agent::AgentProxy;
 use crate::step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};
 
 /// What a plain user is told whose layers hold files of others.
@@ -69,6 +70,15 @@ pub enum RuntimeError {
     /// The directory of a cache cannot be had.
     #[error("cannot open the directory of a cache")]
     Cache(#[from] StoreError),
+    /// The socket of an agent cannot be handed on.
+    #[error("cannot hand on the SSH agent at {socket:?}")]
+    Agent {
+        /// The agent's socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A copy of the root cannot be made.
     #[error("cannot make a copy of the root")]
     Unpack(#[source] UnpackError),
@@ -194,6 +204,14 @@ impl<'a> Runtime<'a> {
         };
         Ok(match mount {
             RunMount::Ready(mount) => mount.clone(),
+            RunMount::Agent { target, socket, mode, uid, gid } => {
+                let folder = self.directory()?;
+                let proxy = AgentProxy::start(socket, &folder, *mode, *uid, *gid)
+                    .map_err(|source| RuntimeError::Agent { socket: socket.clone(), source })?;
+                let mount = bind(proxy.path().to_owned(), target, false);
+                held.agents.push(proxy);
+                mount
+            }
             // What was unpacked for all is shown as it is to those who cannot change it.
             RunMount::Files { target, files: Files { path, layers: Some(layers), .. }, writable: false } => {
                 let merged = SnapshotOptions { stacked: false, ..options.clone() };
@@ -310,6 +328,7 @@ type Output<'a> = &'a mut dyn FnMut(&[u8]);
 struct Held {
     snapshots: Vec<SnapshotGuard>,
     caches: Vec<CacheDirectory>,
+    agents: Vec<AgentProxy>,
 }
 
 fn below(folder: &Path, path: &TreePath) -> PathBuf {

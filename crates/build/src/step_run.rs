@@ -4,6 +4,7 @@
 //! what the process changed.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use bedplate_image::ContentSources;
 use bedplate_oci::{ContainerConfig, DiffId, Digest};
@@ -16,8 +17,21 @@ use thiserror::Error;
 /// Something that a process sees only while it runs: nothing of it is in the layer.
 #[derive(Debug, Clone)]
 pub enum RunMount {
-    /// What the runtime mounts as it is: a file in memory (a script, a secret), a file system in memory, an agent's socket.
+    /// What the runtime mounts as it is: a file in memory (a script, a secret), a file system in memory.
     Ready(Mount),
+    /// The socket of an agent, handed on through one of the step's own.
+    Agent {
+        /// Where.
+        target: String,
+        /// The agent's socket.
+        socket: PathBuf,
+        /// The mode of the step's socket.
+        mode: u32,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
     /// Files of a context, a stage or an image.
     Files {
         /// Where.

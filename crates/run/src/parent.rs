@@ -403,7 +403,8 @@ pub fn run_beside_threads(
                 bedplate_sys::process::set_standard(output, 1)?;
                 bedplate_sys::process::set_standard(error, 2)?;
             }
-            Ok(())
+            // Pipes of other threads' containers would have no end while this one runs.
+            bedplate_sys::process::close_all_but(&[theirs.as_fd()])
         });
         let reply = match prepared {
             Err(e) => Reply::Failed(Report::failed("cannot prepare a process for the container").because(e)),

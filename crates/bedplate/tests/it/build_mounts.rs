@@ -157,6 +157,27 @@ fn secrets_are_seen_by_their_step_only() {
 }
 
 #[test]
+fn a_cache_of_apts_keeps_what_apt_fetched() {
+    let Some(sandbox) = with_box("build_mounts::apt") else { return };
+    let clean = "etc/apt/apt.conf.d/docker-clean";
+    sandbox.write("clean", "DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb\"; };\n");
+    let base = format!("FROM box AS base\nCOPY clean /{clean}\n");
+    let told = |mounts: &str| {
+        let dockerfile = format!("{base}FROM base\nRUN {mounts} cat /{clean} > /out\n");
+        built(&sandbox, &dockerfile, &["--no-cache"]);
+        assert_eq!(file(&sandbox, "x", clean), "DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb\"; };\n");
+        file(&sandbox, "x", "out").contains("Keep-Downloaded-Packages")
+    };
+    assert!(told("--mount=type=cache,target=/var/cache/apt,sharing=locked"));
+    assert!(told("--mount=type=cache,target=/var/cache/apt/archives"));
+    assert!(told("--mount=type=tmpfs,target=/t --mount=type=cache,target=/var/cache"));
+    assert!(!told(""));
+    assert!(!told("--mount=type=cache,target=/var/cache/aptitude"));
+    assert!(!told("--mount=type=tmpfs,target=/var/cache/apt"));
+    built(&sandbox, &format!("FROM box\nRUN --mount=type=cache,target=/var/cache/apt test ! -e /{clean}\n"), &[]);
+}
+
+#[test]
 fn an_agent_answers_through_its_socket() {
     let Some(sandbox) = with_box("build_mounts::ssh") else { return };
     let socket = sandbox.path("agent");
@@ -164,6 +185,7 @@ fn an_agent_answers_through_its_socket() {
     let dockerfile = "FROM box\n\
         RUN --mount=type=ssh test -S \"$SSH_AUTH_SOCK\" && echo $SSH_AUTH_SOCK > /out\n\
         RUN --mount=type=ssh,id=mine,target=/a test -S /a\n\
+        RUN --mount=type=ssh,mode=0660,uid=7,gid=8 stat -c '%a %u %g' $SSH_AUTH_SOCK > /owner\n\
         RUN --mount=type=ssh,id=none test ! -e /run/buildkit\n\
         RUN test -z \"$SSH_AUTH_SOCK\"\n";
     sandbox.write("Dockerfile", dockerfile);
@@ -171,6 +193,8 @@ fn an_agent_answers_through_its_socket() {
     let words = ["build", "-t", "x", "--ssh", "default", "--ssh", &mine, "."];
     sandbox.bedplate(words).env("SSH_AUTH_SOCK", &socket).ok();
     assert_eq!(file(&sandbox, "x", "out"), "/run/buildkit/ssh_agent.0\n");
+    let owner = if privilege::current() == Privilege::OneUid { "660 0 0\n" } else { "660 7 8\n" };
+    assert_eq!(file(&sandbox, "x", "owner"), owner);
     assert!(!listing(&sandbox, "x").contains_key("run/buildkit"));
     sandbox
         .bedplate(["build", "--ssh", "default", "."])

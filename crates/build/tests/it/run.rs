@@ -43,6 +43,7 @@ fn shown(mount: &RunMount) -> (&str, String) {
             (target, String::from_utf8_lossy(&content.0).into_owned())
         }
         RunMount::Ready(other) => (other.target(), format!("{other:?}")),
+        RunMount::Agent { target, mode, .. } => (target, format!("agent {mode:o}")),
         RunMount::Files { target, files, writable } => (target, format!("{} writable={writable}", files.path)),
         RunMount::Cache { target, sharing, mode, .. } => (target, format!("{sharing:?} {mode:o}")),
     }
