@@ -7,7 +7,7 @@ use bedplate_image::config_edit::shell_of;
 use bedplate_image::instruction::config_change;
 use bedplate_image::{ConfigChange, ContentSources};
 use bedplate_oci::Digest;
-use bedplate_run::{Bytes, Mount};
+use bedplate_run::{Bytes, Limit, Mount};
 use bedplate_tree::{Content, Delta, Metadata, Tree, TreePath, diff};
 
 use crate::build::{At, Build, in_one_line};
@@ -312,12 +312,22 @@ impl<'b, 'a> Executor<'b, 'a> {
             .collect();
         let pairs = || arguments.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let text = history::of_run(pairs(), &words);
-        let network = run.network != Some(Network::None);
+        let surroundings = self.build.request.surroundings;
+        let network = match run.network {
+            None | Some(Network::Default) => surroundings.network,
+            Some(Network::None) => false,
+            Some(Network::Host) => true,
+        };
         let mut key = KeyBuilder::new("run", &state.layers, state.epoch);
         key.texts(words.iter().map(String::as_str)).texts(container.env.iter().map(String::as_str));
         key.number(arguments.len() as u64);
         for (name, value) in pairs() {
             key.text(name).text(value);
+        }
+        key.texts(surroundings.hosts.iter().map(String::as_str));
+        key.number(surroundings.shm_size.unwrap_or(0)).number(surroundings.limits.len() as u64);
+        for Limit { name, soft, hard } in &surroundings.limits {
+            key.text(name).number(soft.unwrap_or(u64::MAX)).number(hard.unwrap_or(u64::MAX));
         }
         key.text(&container.user).text(&container.working_dir).number(network.into());
         key.text(&state.editor.config().platform.to_string());
@@ -353,6 +363,7 @@ impl<'b, 'a> Executor<'b, 'a> {
                 env: &env,
                 mounts: &mounts,
                 network,
+                surroundings,
                 beside_threads: build.stages.cancel(),
             };
             let id = this.step;

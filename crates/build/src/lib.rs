@@ -75,7 +75,7 @@ pub use exchange::{CacheImport, CacheRecord, ExchangeError, export};
 pub use git::{GitError, GitSource};
 pub use mounts::{Agent, Secret};
 pub use named::{Named, NamedContexts, NamedError};
-pub use request::{Event, Observer, Remark, Request, StepId};
+pub use request::{Event, Observer, Remark, Request, StepId, Surroundings};
 pub use runtime::{Runtime, RuntimeError};
 pub use scope::predefined_arguments;
 pub use step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};

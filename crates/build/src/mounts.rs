@@ -277,10 +277,12 @@ fn keeping_archives(mounts: &[RunMount], tree: &Tree) -> Option<RunMount> {
     let cached = mounts.iter().any(|mount| matches!(mount, RunMount::Cache { target, .. } if holds(target)));
     let there = TreePath::parse(DOCKER_CLEAN.as_bytes())
         .is_ok_and(|path| tree.entry(&path).is_some_and(|entry| entry.content().is_some()));
+    if !(cached && there) {
+        return None;
+    }
     let content = Bytes(b"Binary::apt::APT::Keep-Downloaded-Packages \"true\";\n".to_vec());
     let target = DOCKER_CLEAN.to_owned();
-    (cached && there)
-        .then(|| RunMount::Ready(bedplate_run::Mount::File { target, content, mode: 0o644, uid: 0, gid: 0 }))
+    Some(RunMount::Ready(bedplate_run::Mount::File { target, content, mode: 0o644, uid: 0, gid: 0 }))
 }
 
 /// What names the directory of a cache: its id, and what it was filled with at first.

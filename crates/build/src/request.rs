@@ -4,6 +4,7 @@ use bedplate_dockerfile::{Dockerfile, Position};
 use bedplate_fetch::Fetcher;
 use bedplate_image::command::CommandProblem;
 use bedplate_oci::{Platform, Reference};
+use bedplate_run::Limit;
 use bedplate_tree::Timestamp;
 
 use crate::error::StepError;
@@ -48,12 +49,33 @@ pub struct Request<'a> {
     pub jobs: usize,
     /// Who knows what names stand for besides stages and the store's images.
     pub contexts: Option<&'a dyn NamedContexts>,
+    /// What processes of steps have beside what the Dockerfile says.
+    pub surroundings: &'a Surroundings,
     /// What `RUN --mount=type=secret` can have.
     pub secrets: &'a [Secret],
     /// What `RUN --mount=type=ssh` can have.
     pub agents: &'a [Agent],
     /// What downloads of ADD go through.
     pub fetcher: Option<&'a Fetcher>,
+}
+
+/// What processes of steps have beside what the Dockerfile says: `--network`, `--add-host`, `--ulimit`, `--shm-size`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Whether steps that do not say it have the host's network.
+    pub network: bool,
+    /// Lines of the hosts file.
+    pub hosts: Vec<String>,
+    /// Limits of resources.
+    pub limits: Vec<Limit>,
+    /// The size of `/dev/shm` in bytes; `None` for Docker's.
+    pub shm_size: Option<u64>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { network: true, hosts: Vec::new(), limits: Vec::new(), shm_size: None }
+    }
 }
 
 /// Something that a build remarks; what a Dockerfile should not do is found by `bedplate_dockerfile::check`.

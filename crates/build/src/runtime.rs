@@ -181,10 +181,15 @@ impl<'a> Runtime<'a> {
             hostname: HOSTNAME.to_owned(),
             network: if step.network { Network::Host } else { Network::None },
             mounts,
-            hosts: Some(HOSTS.to_owned()),
+            hosts: Some(step.surroundings.hosts.iter().fold(HOSTS.to_owned(), |text, line| text + line + "\n")),
+            limits: step.surroundings.limits.clone(),
             hostname_file: Some(format!("{HOSTNAME}\n")),
             resolv_conf: Some(self.resolv_conf.clone().filter(|_| step.network).unwrap_or_default()),
             ..RuntimeConfig::default()
+        };
+        let config = match step.surroundings.shm_size {
+            Some(shm_size) => RuntimeConfig { shm_size, ..config },
+            None => config,
         };
         Ok((config, held))
     }

@@ -14,6 +14,8 @@ use bedplate_sys::userns::NoRange;
 use bedplate_tree::{Delta, Tree, TreePath};
 use thiserror::Error;
 
+use crate::request::Surroundings;
+
 /// Something that a process sees only while it runs: nothing of it is in the layer.
 #[derive(Debug, Clone)]
 pub enum RunMount {
@@ -90,6 +92,8 @@ pub struct RunStep<'a> {
     pub mounts: &'a [RunMount],
     /// Whether the process has the host's network; else only a loopback device.
     pub network: bool,
+    /// What else it has that the Dockerfile does not say.
+    pub surroundings: &'a Surroundings,
     /// There where other threads of this process are at work: once it can be read, the process is to be killed.
     pub beside_threads: Option<&'a OwnedFd>,
 }

@@ -143,7 +143,10 @@ pub fn mount(value: &str, here: &std::path::Path) -> Result<Mount, OptionError> 
 }
 
 /// Splits at commas; a field in double quotes may hold them, and `""` for a quote.
-fn csv(text: &str) -> Result<Vec<String>, &'static str> {
+///
+/// # Errors
+/// A quote that is not closed.
+pub fn csv(text: &str) -> Result<Vec<String>, &'static str> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut characters = text.chars().peekable();

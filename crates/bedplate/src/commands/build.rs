@@ -1,5 +1,6 @@
 //! `bedplate build`: a Dockerfile and its context become an image.
 
+mod arguments;
 mod caches;
 mod check;
 mod contexts;
@@ -10,7 +11,6 @@ mod view;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 
 use bedplate_build::{BuildError, Event, Runtime, build};
 use bedplate_dockerfile::{Dockerfile, ParseError, excerpt, excerpt_of_lines};
@@ -19,116 +19,15 @@ use bedplate_store::Image;
 use bedplate_sys::kernel::processors;
 use bedplate_sys::userns::Sources;
 
+pub(crate) use self::arguments::Args;
 use self::caches::Targets;
 use self::check::{Call, Judge, Method};
 use self::contexts::Contexts;
 use self::input::{Asked, Input};
 use self::outputs::{Output, Outputs};
 use self::view::{Progress, View};
-use super::way::Way;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
-
-/// Arguments of `build`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The context is a directory, or a tar archive (compressed or not) or a lone Dockerfile on standard input. The result
-depends on names, modes and bytes of the context's files, never on their times or owners.
-
-A place of --build-context is a directory, a tar archive, the URL of a git repository or an archive, or one of
-  docker-image:NAME                an image of the store
-  oci-layout:DIR[:TAG|@DIGEST]     an image of an OCI layout
-  docker-archive:FILE[:NAME]       an image of docker save; oci-archive:FILE is the same
-  bootstrap:NAME?FLAG=VALUE&...    what bedplate bootstrap NAME --FLAG VALUE makes; lock=FILE keeps and uses a lock
-FROM and --from take the last four as they are: FROM bootstrap:debian:bookworm?include=curl.
-
-Examples:
-  bedplate build --tag hello .
-  bedplate build -t app -f docker/Dockerfile --build-arg VERSION=1.2 --target release .
-  tar -c . | bedplate build -t app -
-  bedplate build -t app --build-context base=oci-layout:./layout --build-context src=../src .
-  printf 'FROM debian\\nENV A=b\\n' | bedplate build -")]
-pub(crate) struct Args {
-    /// Set the Dockerfile [default: CONTEXT/Dockerfile]; - reads it from standard input
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// Name the image; may be given several times
-    #[arg(short, long, value_name = "NAME[:TAG]")]
-    tag: Vec<String>,
-    /// Set a build argument; without a value, that of the environment
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    build_arg: Vec<String>,
-    /// Stop at this stage
-    #[arg(long, value_name = "STAGE")]
-    target: Option<String>,
-    /// Set a label of the image
-    #[arg(long, value_name = "NAME=VALUE")]
-    label: Vec<String>,
-    /// Show a file or a variable to RUN --mount=type=secret, and keep it out of the image
-    #[arg(long, value_name = "id=ID[,src=FILE|env=NAME]")]
-    secret: Vec<String>,
-    /// Show an SSH agent to RUN --mount=type=ssh [default socket: $SSH_AUTH_SOCK]
-    #[arg(long, value_name = "ID[=SOCKET]")]
-    ssh: Vec<String>,
-    /// Make this of the image, and not an image of the store; may be given several times: type=image, type=docker,
-    /// type=oci, type=tar or type=local, with dest=FILE|DIR; a DIRECTORY alone is type=local, - a tar on standard output
-    #[arg(short, long, value_name = "type=TYPE[,dest=PLACE]")]
-    output: Vec<String>,
-    /// Put the image into the store, as without --output
-    #[arg(long)]
-    load: bool,
-    /// Make one layer of all that is above the base
-    #[arg(long)]
-    squash: bool,
-    /// Set an annotation of the image's manifest
-    #[arg(long, value_name = "[manifest:]NAME=VALUE")]
-    annotation: Vec<String>,
-    /// Take steps that were done elsewhere: type=local,src=DIR, or an image that was built with --cache-to inline
-    #[arg(long, value_name = "type=local,src=DIR|IMAGE")]
-    cache_from: Vec<String>,
-    /// Give the steps to others: type=local,dest=DIR[,mode=min|max], or inline in the image
-    #[arg(long, value_name = "type=local,dest=DIR|inline")]
-    cache_to: Vec<String>,
-    /// Write digests and names of the result into a file, as JSON
-    #[arg(long, value_name = "FILE")]
-    metadata_file: Option<PathBuf>,
-    /// Write the image ID into a file
-    #[arg(long, value_name = "FILE")]
-    iidfile: Option<PathBuf>,
-    /// Set the platform of the image [default: that of this machine]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<Platform>,
-    /// Do every step anew
-    #[arg(long)]
-    no_cache: bool,
-    /// Do every step of a stage anew; may be given several times, or with several stages
-    #[arg(long, value_name = "STAGE[,STAGE...]", value_delimiter = ',')]
-    no_cache_filter: Vec<String>,
-    /// Let FROM, COPY --from and mounts take a name from elsewhere; see below
-    #[arg(long, value_name = "NAME=PLACE")]
-    build_context: Vec<String>,
-    /// Build up to so many stages at a time [default: the number of processors]
-    #[arg(short, long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
-    jobs: Option<usize>,
-    /// Judge the Dockerfile by the build checks instead of building it; the same as --call=check
-    #[arg(long)]
-    check: bool,
-    /// Answer this instead of building: check, outline (what a target takes) or targets
-    #[arg(long, value_name = "METHOD[,format=json]", default_value = "build")]
-    call: Call,
-    /// Show the build in this way [default: $BUILDKIT_PROGRESS, else auto]
-    #[arg(long, value_name = "WAY")]
-    progress: Option<Progress>,
-    /// Print nothing but errors and the image ID; the same as --progress=quiet
-    #[arg(short, long)]
-    quiet: bool,
-    /// Make the roots of steps in this way
-    #[arg(long, value_name = "WAY", default_value = "auto", hide = true)]
-    root_kind: Way,
-    /// A directory, - for standard input, or the URL of a git repository or an archive
-    #[arg(value_name = "CONTEXT")]
-    context: String,
-}
 
 /// Builds, prints the image ID.
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
@@ -139,6 +38,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
             format!("cannot name an image {name}: a name with a digest is given by what it names"),
         ));
     }
+    args.check()?;
+    let surroundings = args.surroundings()?;
     let mut outputs = Outputs::parse(&args.output, context)?;
     if args.load && !outputs.listed() {
         outputs.all.push(Output::Store);
@@ -199,6 +100,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
         no_cache_filter: &args.no_cache_filter,
         jobs: args.jobs.unwrap_or_else(processors),
         contexts: Some(&contexts),
+        surroundings: &surroundings,
         secrets: &secrets,
         agents: &agents,
         fetcher: Some(&fetcher),

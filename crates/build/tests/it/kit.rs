@@ -5,7 +5,9 @@ use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use bedplate_build::{BuildContext, BuildError, Built, Event, NamedContexts, Remark, Request, Runner, build};
+use bedplate_build::{
+    BuildContext, BuildError, Built, Event, NamedContexts, Remark, Request, Runner, Surroundings, build,
+};
 use bedplate_dockerfile::Dockerfile;
 use bedplate_dockerfile::ignore::Ignore;
 use bedplate_fetch::Fetcher;
@@ -117,6 +119,7 @@ impl Kit {
             inline_cache: false,
             jobs: 2,
             contexts: options.contexts,
+            surroundings: &Surroundings::default(),
             secrets: &[],
             agents: &[],
             fetcher: options.fetcher,

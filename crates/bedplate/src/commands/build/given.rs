@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
 use bedplate_build::{Agent, Secret};
-use bedplate_run::Bytes;
+use bedplate_run::{Bytes, options};
 
 use crate::failure::{Failure, Kind};
 
@@ -21,21 +22,7 @@ const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
 /// The fields of a flag's value, keys in lower case: `type=tar,"dest=a,b"`.
 pub(super) fn fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
     let mut fields = Vec::new();
-    let (mut field, mut quoted) = (String::new(), false);
-    let mut letters = text.chars().peekable();
-    let mut all = Vec::new();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' if quoted && letters.peek() == Some(&'"') => field.extend(letters.next()),
-            '"' => quoted = !quoted,
-            ',' if !quoted => all.push(std::mem::take(&mut field)),
-            letter => field.push(letter),
-        }
-    }
-    all.push(field);
-    if quoted {
-        return Err(Failure::new(Kind::User, "a quotation mark is not closed"));
-    }
+    let all = options::csv(text).map_err(|why| Failure::new(Kind::User, why))?;
     for field in all {
         let (key, value) =
             field.split_once('=').ok_or_else(|| Failure::new(Kind::User, format!("{field:?} is no KEY=VALUE")))?;
@@ -117,4 +104,43 @@ pub(super) fn agent(text: &str) -> Result<Agent, Failure> {
             .hint("keys are given to an agent: eval \"$(ssh-agent)\" && ssh-add KEY"));
     }
     Ok(Agent { id: id.to_owned(), socket })
+}
+
+/// Reads `NAME:ADDRESS` or `NAME=ADDRESS` as a line of a hosts file; `host-gateway` is this machine.
+pub(super) fn host(text: &str) -> Result<String, Failure> {
+    let failed = || Failure::new(Kind::User, format!("--add-host {text:?}: expected NAME:ADDRESS"));
+    let (name, address) = text.split_once(['=', ':']).ok_or_else(failed)?;
+    let bare = address.trim_start_matches('[').trim_end_matches(']');
+    let address = match bare {
+        // Steps have the network of this machine.
+        "host-gateway" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        bare => bare.parse().map_err(|_| failed())?,
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || !name.chars().all(fits) {
+        return Err(failed());
+    }
+    Ok(format!("{address}\t{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_dockers() {
+        let table = [
+            ("a:1.2.3.4", Some("1.2.3.4\ta")),
+            ("a.b-c=::1", Some("::1\ta.b-c")),
+            ("a:[fe80::1]", Some("fe80::1\ta")),
+            ("gate:host-gateway", Some("127.0.0.1\tgate")),
+            ("a", None),
+            ("a:nowhere", None),
+            ("a b:1.2.3.4", None),
+            (":1.2.3.4", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(host(text).ok().as_deref(), expected, "{text}");
+        }
+    }
 }
