@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Import(commands::import::Args),
     /// Build an image from a Dockerfile
     Build(Box<commands::build::Args>),
+    /// Open a shell where a build failed
+    Debug(commands::debug::Args),
     /// Run a command in a new container
     Run(Box<commands::run::Args>),
     /// List containers

@@ -50,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) invoker: Option<(u32, u32)>,
     /// Whether stderr is a terminal: progress bars are shown there only.
     pub(crate) stderr_is_terminal: bool,
+    /// Whether stdin is a terminal.
+    pub(crate) stdin_is_terminal: bool,
     /// Whether stdout is a terminal.
     pub(crate) stdout_is_terminal: bool,
 }
@@ -90,6 +92,7 @@ impl Context {
             patience: seconds_variable(TEST_PATIENCE)?.map(|seconds| Duration::from_secs(seconds.unsigned_abs())),
             invoker,
             stderr_is_terminal: std::io::stderr().is_terminal(),
+            stdin_is_terminal: std::io::stdin().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
         })
     }
@@ -153,6 +156,12 @@ impl Context {
     pub(crate) fn warn(&self, warning: &dyn std::fmt::Display) {
         // A closed stderr is the user's choice.
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
+
+    /// Says what is going on, on stderr.
+    pub(crate) fn say(&self, what: &str) {
+        // A closed stderr is the user's choice.
+        let _ = writeln!(std::io::stderr(), "{what}");
     }
 
     /// The wall clock in seconds since 1970: what signatures and indexes are judged by, and nothing in an image.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use bedplate_bootstrap::acquire::{self, AcquireError};
 use bedplate_bootstrap::keyring::UpdateError;
 use bedplate_bootstrap::lock::LockError;
-use bedplate_bootstrap::{BootstrapError, ChooseError};
+use bedplate_bootstrap::{BootstrapError, ChooseError, SingleError};
 use bedplate_fetch::FetchError;
 use bedplate_image::ReadError;
 use bedplate_store::StoreError;
@@ -186,6 +186,9 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 fn classify(error: &(dyn Error + 'static)) -> Kind {
     let mut kind = Kind::User;
     if let Some(error) = error.downcast_ref::<UpdateError>() {
+        return of_archive(error.kind());
+    }
+    if let Some(error) = error.downcast_ref::<SingleError>() {
         return of_archive(error.kind());
     }
     let mut cause = Some(error);

@@ -31,7 +31,9 @@ mod root;
 mod root_error;
 mod sandbox;
 mod scripts;
+mod single;
 mod steps;
+pub mod toolbox;
 mod waves;
 mod workflow;
 
@@ -42,5 +44,6 @@ pub use install::{InstallError, Step};
 pub use payloads::PayloadError;
 pub use root_error::RootError;
 pub use scripts::{PATIENCE, ScriptError};
+pub use single::SingleError;
 pub use steps::StepError;
 pub use workflow::{BootstrapError, Built, Resolved, Settings, Workshop, resolve, resolve_locked};

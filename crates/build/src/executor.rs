@@ -344,12 +344,13 @@ impl<'b, 'a> Executor<'b, 'a> {
             .chain(container.env.iter().cloned())
             .collect();
         let position = at.position;
+        let stage = plan::label(index, &self.build.request.dockerfile.stages[index]);
         self.layer(state, key.finish(), text, |this, state| {
             let Given { mut mounts, defaults, secrets } = this.given(&planned, state.tree(this.build.store)?)?;
             if let (Some(content), Some(target)) = (script, words.first().cloned()) {
                 mounts.push(RunMount::Ready(Mount::File { target, content, mode: 0o755, uid: 0, gid: 0 }));
             }
-            let env: Vec<String> = defaults.into_iter().chain(env).chain(secrets).collect();
+            let env: Vec<String> = defaults.into_iter().chain(env).collect();
             let layers = state.diff_ids();
             let epoch = state.epoch;
             let tree = state.tree(this.build.store)?;
@@ -361,6 +362,9 @@ impl<'b, 'a> Executor<'b, 'a> {
                 config: &container,
                 words: &words,
                 env: &env,
+                secrets: &secrets,
+                stage: &stage,
+                text: &at.text,
                 mounts: &mounts,
                 network,
                 surroundings,

@@ -25,8 +25,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bedplate_image::disk::{DiskOwners, Prepared, ScanError};
 use bedplate_image::{
@@ -45,6 +45,7 @@ use bedplate_tree::{Difference, Tree, TreePath};
 use thiserror::Error;
 
 use crate::agent::AgentProxy;
+use crate::failed::{FailedStep, FailedStepError};
 use crate::step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};
 
 /// What a plain user is told whose layers hold files of others.
@@ -52,10 +53,10 @@ const OWNERS_UNSEEN: &str = "the layers below hold files of other users than roo
      command gives such a file to root is not seen, and a copy of one by cp or mv is root's";
 
 /// The host name that a step sees: the same on every machine.
-const HOSTNAME: &str = "build";
+pub(crate) const HOSTNAME: &str = "build";
 
 /// The hosts file that a step sees.
-const HOSTS: &str = "127.0.0.1\tlocalhost build\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+pub(crate) const HOSTS: &str = "127.0.0.1\tlocalhost build\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /// A step could not be run.
 #[derive(Debug, Error)]
@@ -106,6 +107,12 @@ pub enum RuntimeError {
     /// The container cannot be run.
     #[error("cannot run the container")]
     Run(#[source] RunError),
+    /// What a failed step left cannot be kept or found.
+    #[error(transparent)]
+    Failed(FailedStepError),
+    /// The tree before the command was not kept, and cannot be shown without an overlay.
+    #[error("there are no overlays here, and without one only the tree after the command can be shown")]
+    NoOverlay,
 }
 
 /// Runs steps in containers. The rights for that are taken at the first step that needs them.
@@ -120,6 +127,10 @@ pub struct Runtime<'a> {
     via: OnceLock<Option<OverlayVia>>,
     /// Whether the user was told what becomes of owners.
     warned: AtomicBool,
+    /// The Dockerfile whose failed steps are kept.
+    dockerfile: Option<String>,
+    /// The step that was kept.
+    kept: Mutex<Option<String>>,
 }
 
 impl<'a> Runtime<'a> {
@@ -134,10 +145,40 @@ impl<'a> Runtime<'a> {
             privilege: OnceLock::new(),
             via: OnceLock::new(),
             warned: AtomicBool::new(false),
+            dockerfile: None,
+            kept: Mutex::new(None),
         }
     }
 
-    fn privilege(&self) -> Result<&Privilege, RuntimeError> {
+    /// Keeps what a step leaves that fails, as one of this Dockerfile; see [`FailedStep`].
+    #[must_use]
+    pub fn keeping_failures(self, dockerfile: String) -> Self {
+        Self { dockerfile: Some(dockerfile), ..self }
+    }
+
+    /// The name of the step that failed and was kept.
+    pub fn kept(&self) -> Option<String> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, step: &RunStep<'_>, status: u8, tree: &Path, copied: bool) {
+        let Some(dockerfile) = &self.dockerfile else { return };
+        match FailedStep::keep(self.lease, dockerfile, step, status, tree, copied) {
+            Ok(id) => *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(id),
+            // The command's failure is what counts; a full disk may be its very reason.
+            Err(error) => tracing::debug!(%error, "the failed step is not kept"),
+        }
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        self.lease
+    }
+
+    pub(crate) fn resolv_conf(&self) -> Option<String> {
+        self.resolv_conf.clone()
+    }
+
+    pub(crate) fn privilege(&self) -> Result<&Privilege, RuntimeError> {
         if let Some(privilege) = self.privilege.get() {
             return Ok(privilege);
         }
@@ -146,7 +187,7 @@ impl<'a> Runtime<'a> {
     }
 
     /// Which overlay is to be used; `None` for a copy.
-    fn via(&self, privilege: &Privilege) -> Result<Option<OverlayVia>, RuntimeError> {
+    pub(crate) fn via(&self, privilege: &Privilege) -> Result<Option<OverlayVia>, RuntimeError> {
         if let Some(via) = self.via.get() {
             return Ok(*via);
         }
@@ -154,7 +195,7 @@ impl<'a> Runtime<'a> {
         Ok(*self.via.get_or_init(|| via))
     }
 
-    fn directory(&self) -> Result<PathBuf, RuntimeError> {
+    pub(crate) fn directory(&self) -> Result<PathBuf, RuntimeError> {
         let path = self.lease.scratch();
         fs::create_dir(&path).map_err(|source| RuntimeError::Make { path: path.clone(), source })?;
         Ok(path)
@@ -175,7 +216,7 @@ impl<'a> Runtime<'a> {
         let cwd = &step.config.working_dir;
         let config = RuntimeConfig {
             args: step.words.to_vec(),
-            env: step.env.to_vec(),
+            env: step.env.iter().chain(step.secrets).cloned().collect(),
             cwd: if cwd.is_empty() { "/".to_owned() } else { cwd.clone() },
             user: step.config.user.clone(),
             hostname: HOSTNAME.to_owned(),
@@ -273,6 +314,7 @@ impl<'a> Runtime<'a> {
         let (status, mount_points, mut warnings) = carry_out(&root, &config, privilege, step, output)?;
         warnings.extend(self.unseen_owners(step.tree, privilege));
         if status != 0 {
+            self.keep(step, status, &upper, false);
             return Ok(Err(status));
         }
         let placeholders = paths_of(&mount_points).map_err(RuntimeError::Run)?;
@@ -315,6 +357,7 @@ impl<'a> Runtime<'a> {
         let (status, mount_points, mut warnings) = carry_out(&root, config, privilege, step, output)?;
         warnings.extend(self.unseen_owners(step.tree, privilege));
         if status != 0 {
+            self.keep(step, status, &path, true);
             return Ok(Err(status));
         }
         let placeholders = paths_of(&mount_points).map_err(RuntimeError::Run)?;

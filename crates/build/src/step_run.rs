@@ -88,6 +88,12 @@ pub struct RunStep<'a> {
     pub words: &'a [String],
     /// The environment, in order, build arguments included.
     pub env: &'a [String],
+    /// Variables that are kept nowhere; they go before those of [`RunStep::env`].
+    pub secrets: &'a [String],
+    /// The stage: its name, or its number.
+    pub stage: &'a str,
+    /// The instruction, in one line.
+    pub text: &'a str,
     /// What exists only while the process runs.
     pub mounts: &'a [RunMount],
     /// Whether the process has the host's network; else only a loopback device.

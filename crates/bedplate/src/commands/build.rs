@@ -12,7 +12,7 @@ mod view;
 use std::fs;
 use std::io::{self, Write as _};
 
-use bedplate_build::{BuildError, Event, Runtime, build};
+use bedplate_build::{BuildError, Event, FailedStep, Runtime, build};
 use bedplate_dockerfile::{Dockerfile, ParseError, excerpt, excerpt_of_lines};
 use bedplate_oci::{Platform, Reference};
 use bedplate_store::Image;
@@ -107,7 +107,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     };
     // A machine without this file has no name servers to tell of.
     let resolv_conf = fs::read_to_string("/etc/resolv.conf").ok();
-    let runtime = Runtime::new(&lease, Sources::default(), args.root_kind.into(), resolv_conf);
+    let dockerfile = fs::canonicalize(&input.name).unwrap_or_else(|_| PathBuf::from(&input.name));
+    let dockerfile = dockerfile.to_string_lossy().into_owned();
+    let runtime = Runtime::new(&lease, Sources::default(), args.root_kind.into(), resolv_conf)
+        .keeping_failures(dockerfile.clone());
     let mut view = View::new(progress, context);
     let built = {
         let mut observer = |event: Event<'_>| view.show(&event);
@@ -115,8 +118,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     };
     let built = built.map_err(|error| {
         view.failed();
-        failed(error, &input, &file)
+        failed(error, &input, &file, runtime.kept())
     })?;
+    if let Err(error) = FailedStep::forget(&lease, &dockerfile, &file) {
+        context.warn(&error);
+    }
     let id = built.image.id();
     outputs.write(&built.image, &names, &lease, context)?;
     targets.write(&built, &lease)?;
@@ -200,8 +206,9 @@ fn unparsed(error: ParseError, name: &str, source: &[u8]) -> Failure {
     Failure::from(error).context(attempted)
 }
 
-fn failed(error: BuildError, input: &Input, file: &Dockerfile) -> Failure {
-    let hint = error.hint();
+fn failed(error: BuildError, input: &Input, file: &Dockerfile, kept: Option<String>) -> Failure {
+    let debug = |id| format!("bedplate debug {id} opens a shell in what the command left");
+    let hint = error.hint().or_else(|| kept.map(debug));
     let shown = match &error {
         BuildError::Step { step, .. } => excerpt_of_lines(&input.dockerfile, file.span_at(step.position)),
         _ => None,

@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod completion;
 pub(crate) mod cp;
 pub(crate) mod debootstrap;
+pub(crate) mod debug;
 pub(crate) mod df;
 pub(crate) mod export;
 pub(crate) mod filter;
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(command: Command, context: &Context) -> Result<u8, Failur
         Command::History(args) => history::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Cp(args) => cp::run(args, context),
+        Command::Debug(args) => debug::run(args, context),
         Command::Images(args) => images::run(args, context),
         Command::Tag(args) => tag::run(args, context),
         Command::Rmi(args) => rmi::run(args, context),

@@ -1,22 +1,19 @@
 //! New keys, from the distribution's own package, verified with the keys that are known.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bedplate_oci::Digest;
-use bedplate_packages::deb::index::{IndexError, PackagesIndex};
-use bedplate_packages::deb::package::Package;
-use bedplate_packages::deb::payload::{DebError, Payload};
 use bedplate_packages::deb::version::DebVersionBuf;
 use bedplate_store::StoreError;
-use bedplate_tree::{Source as Bytes, TreePath};
 use bedplate_trust::{Certificate, MAX_KEYRING};
 use thiserror::Error;
 
 use super::{ENDINGS, SHARED, file_name, folder, known, parse};
-use crate::acquire::{AcquireError, Acquired, Context, Kind, Source, Wanted, fetch, open};
+use crate::acquire::{AcquireError, Context, Kind, open};
 use crate::request::Request;
+use crate::single::{Single, SingleError, newest};
 
 /// The most that a package of keyrings may unpack to, in bytes: Debian's has 0.5 MB.
 const MAX_UNPACKED: usize = MAX_KEYRING;
@@ -48,23 +45,9 @@ pub enum UpdateError {
     /// The archive cannot be used, or the package not be fetched.
     #[error(transparent)]
     Acquire(#[from] AcquireError),
-    /// An index is malformed.
-    #[error("cannot understand the index of {suite}")]
-    Index {
-        /// The suite.
-        suite: String,
-        /// Why.
-        #[source]
-        source: IndexError,
-    },
-    /// No signed index has the package.
-    #[error("no signed source of {suite} has the package {package}")]
-    NoPackage {
-        /// The suite.
-        suite: String,
-        /// The package.
-        package: String,
-    },
+    /// The package cannot be had.
+    #[error(transparent)]
+    Package(#[from] SingleError),
     /// The archive has an older package than the one that was taken before.
     #[error("the archive has {package} {found}, which is older than {known}, which was taken before")]
     Older {
@@ -74,15 +57,6 @@ pub enum UpdateError {
         found: String,
         /// The version that was taken before.
         known: String,
-    },
-    /// The package cannot be read.
-    #[error("cannot read the package {package}")]
-    Package {
-        /// The package, with its version.
-        package: String,
-        /// Why.
-        #[source]
-        source: DebError,
     },
     /// The package has none of the keyrings.
     #[error("the package {package} has none of the keyrings {}", names.join(", "))]
@@ -114,8 +88,8 @@ impl UpdateError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Acquire(source) => source.kind(),
-            Self::NoPackage { .. } => Kind::User,
-            Self::Index { .. } | Self::Older { .. } | Self::Package { .. } | Self::NoKeyrings { .. } => Kind::Input,
+            Self::Package(source) => source.kind(),
+            Self::Older { .. } | Self::NoKeyrings { .. } => Kind::Input,
             Self::File { .. } | Self::Store(_) => Kind::Environment,
         }
     }
@@ -124,12 +98,14 @@ impl UpdateError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Acquire(AcquireError::Signature { .. }) => Some(
+            Self::Acquire(AcquireError::Signature { .. })
+            | Self::Package(SingleError::Acquire(AcquireError::Signature { .. })) => Some(
                 "the package with the new key is itself signed by a key that is not known: get the keyring from the \
                  distribution by another way and give it with --keyring FILE"
                     .into(),
             ),
             Self::Acquire(source) => source.hint(),
+            Self::Package(source) => source.hint(),
             Self::Older { .. } => Some("the mirror lags behind; ask another one with --mirror".into()),
             _ => None,
         }
@@ -146,14 +122,11 @@ impl UpdateError {
 pub fn update(request: &Request, context: &Context<'_>) -> Result<Updated, UpdateError> {
     let acquired = open(request, context)?;
     let distribution = &acquired.plan.distribution;
-    let (wanted, version) = newest(&acquired)?;
+    let (wanted, version) = newest(&acquired, &distribution.keyring_package)?;
     let package = format!("{} {}", distribution.keyring_package, version.as_str());
     let folder = folder(context.store, distribution);
     refuse_older(&folder, &distribution.keyring_package, &version)?;
-
-    let fetched = fetch(std::slice::from_ref(&wanted), 1, context)?;
-    let path = fetched.paths.first().cloned().unwrap_or_default();
-    let (payload, stream) = take_apart(&path, &package)?;
+    let content = Single::fetch(&wanted, &package, MAX_UNPACKED, context)?;
 
     let mut names: Vec<String> = Vec::new();
     for name in distribution.keyrings.iter().chain(&distribution.ended_keyrings) {
@@ -163,7 +136,7 @@ pub fn update(request: &Request, context: &Context<'_>) -> Result<Updated, Updat
     }
     let mut found = Vec::new();
     for name in &names {
-        if let Some((path, bytes)) = keyring_file(&payload, &stream, name) {
+        if let Some((path, bytes)) = keyring_file(&content, name) {
             // Read before anything is written: a package without usable keys changes nothing.
             parse(Path::new(&path), bytes)?;
             found.push((name.clone(), bytes));
@@ -197,33 +170,6 @@ pub fn update(request: &Request, context: &Context<'_>) -> Result<Updated, Updat
     })
 }
 
-/// The newest package of keyrings in any signed source that gives packages by itself.
-fn newest(acquired: &Acquired) -> Result<(Wanted, DebVersionBuf), UpdateError> {
-    let name = acquired.plan.distribution.keyring_package.as_str();
-    let mut best: Option<(Wanted, DebVersionBuf)> = None;
-    for source in acquired.sources.iter().filter(|source| is_trusted(source)) {
-        for index in &source.indexes {
-            let parsed = PackagesIndex::parse(&index.bytes)
-                .map_err(|error| UpdateError::Index { suite: source.suite.clone(), source: error })?;
-            for package in parsed.packages().iter().filter(|package| package.name == name) {
-                if best.as_ref().is_none_or(|(_, version)| package.version > version.borrow()) {
-                    best = Some((wanted(package, source)?, package.version.to_owned()));
-                }
-            }
-        }
-    }
-    best.ok_or_else(|| UpdateError::NoPackage { suite: acquired.plan.suite.codename.clone(), package: name.to_owned() })
-}
-
-/// Whether a source may bring keys: signed, the distribution's own, and not one for trying things out.
-fn is_trusted(source: &Source) -> bool {
-    source.release.signer.is_some() && source.pocket.is_some() && !source.release.not_automatic
-}
-
-fn wanted(package: &Package<'_>, source: &Source) -> Result<Wanted, UpdateError> {
-    Ok(Wanted::of(package, source)?)
-}
-
 /// Refuses to go back behind what was taken before: an old state of the archive is signed, too.
 fn refuse_older(folder: &Path, package: &str, found: &DebVersionBuf) -> Result<(), UpdateError> {
     let path = folder.join(RECORD);
@@ -246,46 +192,13 @@ fn refuse_older(folder: &Path, package: &str, found: &DebVersionBuf) -> Result<(
     Ok(())
 }
 
-/// A sink that takes so much and no more.
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_UNPACKED {
-            return Err(io::Error::other(format!("it unpacks to more than {MAX_UNPACKED} bytes")));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn take_apart(path: &Path, package: &str) -> Result<(Payload, Vec<u8>), UpdateError> {
-    let file = File::open(path).map_err(|source| UpdateError::File { what: "open", path: path.to_owned(), source })?;
-    let mut sink = Bounded(Vec::new());
-    let payload = Payload::read(BufReader::new(file), &mut sink)
-        .map_err(|source| UpdateError::Package { package: package.to_owned(), source })?;
-    Ok((payload, sink.0))
-}
-
 /// The keyring of a name in a package: a regular file, whichever its ending, with its path.
-fn keyring_file<'a>(payload: &Payload, stream: &'a [u8], name: &str) -> Option<(String, &'a [u8])> {
+fn keyring_file<'a>(package: &'a Single, name: &str) -> Option<(String, &'a [u8])> {
     let paths: Vec<String> = match name.strip_prefix('/') {
         Some(path) => vec![path.to_owned()],
         None => ENDINGS.iter().map(|ending| format!("{SHARED}/{name}.{ending}")).collect(),
     };
-    paths.into_iter().find_map(|path| {
-        let entry = payload.index().find(&TreePath::parse(path.as_bytes()).ok()?)?;
-        let bedplate_archive::index::Indexed::Entry(entry) = &entry.indexed else { return None };
-        let content = entry.content()?;
-        let (Bytes::Stream(_), [extent]) = (content.source(), content.extents()) else { return None };
-        let begin = usize::try_from(extent.physical).ok()?;
-        let length = usize::try_from(extent.length).ok().filter(|length| *length as u64 == content.size())?;
-        Some((path, stream.get(begin..)?.get(..length)?))
-    })
+    paths.into_iter().find_map(|path| package.file(&path).map(|bytes| (path, bytes)))
 }
 
 /// Writes a file beside its place, syncs it, and gives it its name.
