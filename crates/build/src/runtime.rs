@@ -34,8 +34,8 @@ use bedplate_image::{
     unpack_tree,
 };
 use bedplate_run::{
-    Mount, MountPoint, Network, OverlayVia, Root as RunRoot, RootKind, RunError, RuntimeConfig, Stream, Streams,
-    paths_of, run, run_beside_threads,
+    Mount, MountPoint, NOT_EXECUTABLE, NOT_FOUND, Network, OverlayVia, Root as RunRoot, RootKind, RunError,
+    RuntimeConfig, Stream, Streams, paths_of, run, run_beside_threads,
 };
 use bedplate_store::{CacheDirectory, Lease, SnapshotGuard, SnapshotOptions, StoreError};
 use bedplate_sys::CallError;
@@ -167,6 +167,15 @@ impl<'a> Runtime<'a> {
             Ok(id) => *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(id),
             // The command's failure is what counts; a full disk may be its very reason.
             Err(error) => tracing::debug!(%error, "the failed step is not kept"),
+        }
+    }
+
+    /// The same where the command could not even be started: often there is no shell then, and a look is worth most.
+    fn keep_unstarted(&self, step: &RunStep<'_>, error: &RuntimeError, tree: &Path, copied: bool) {
+        if let RuntimeError::Run(error) = error
+            && matches!(error.exit_code(), NOT_EXECUTABLE | NOT_FOUND)
+        {
+            self.keep(step, error.exit_code(), tree, copied);
         }
     }
 
@@ -311,7 +320,8 @@ impl<'a> Runtime<'a> {
         let handle = open(&upper)?;
         prepare_upper(&handle, step.tree).map_err(RuntimeError::Changes)?;
         let root = RunRoot::Overlay { lowers: snapshot.lowers().to_vec(), upper: upper.clone(), work, via };
-        let (status, mount_points, mut warnings) = carry_out(&root, &config, privilege, step, output)?;
+        let (status, mount_points, mut warnings) = carry_out(&root, &config, privilege, step, output)
+            .inspect_err(|error| self.keep_unstarted(step, error, &upper, false))?;
         warnings.extend(self.unseen_owners(step.tree, privilege));
         if status != 0 {
             self.keep(step, status, &upper, false);
@@ -354,7 +364,8 @@ impl<'a> Runtime<'a> {
         let root = Root::from_handle(open(&path)?);
         let recorded = record(&root).map_err(RuntimeError::Changes)?;
         let root = RunRoot::Directory { path: path.clone() };
-        let (status, mount_points, mut warnings) = carry_out(&root, config, privilege, step, output)?;
+        let (status, mount_points, mut warnings) = carry_out(&root, config, privilege, step, output)
+            .inspect_err(|error| self.keep_unstarted(step, error, &path, true))?;
         warnings.extend(self.unseen_owners(step.tree, privilege));
         if status != 0 {
             self.keep(step, status, &path, true);

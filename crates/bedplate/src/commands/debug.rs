@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bedplate_bootstrap::acquire::{Context as AcquireContext, Event, Host, Observer};
+use bedplate_bootstrap::distribution::Pocket;
 use bedplate_bootstrap::request::{Mirror, Request};
 use bedplate_bootstrap::toolbox;
 use bedplate_build::{FailedStep, FailedStepError, Runtime, RuntimeError, Visit};
@@ -110,6 +111,8 @@ fn fetched(args: &Args, store: &Store, context: &Context) -> Result<Vec<u8>, Fai
     let mut request = Request::new(args.toolbox_suite.clone());
     request.mirrors = args.mirror.iter().map(|text| Mirror::parse(text)).collect();
     request.keyrings.clone_from(&args.keyring);
+    // The program is in the release itself; what was updated since is not worth more archives.
+    request.pockets = Some(vec![Pocket::Release]);
     let fetcher = context.fetcher()?;
     let host = Host::read(Path::new("/"))?;
     let from = |offline| {

@@ -12,6 +12,7 @@ mod bootstrap_sinks;
 mod build;
 mod build_checks;
 mod build_contexts;
+mod build_debug;
 mod build_flags;
 mod build_mounts;
 mod build_outputs;
