@@ -107,8 +107,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     };
     // A machine without this file has no name servers to tell of.
     let resolv_conf = fs::read_to_string("/etc/resolv.conf").ok();
-    let dockerfile = fs::canonicalize(&input.name).unwrap_or_else(|_| PathBuf::from(&input.name));
-    let dockerfile = dockerfile.to_string_lossy().into_owned();
+    // The name of its failed steps: one that comes through a pipe has no path.
+    let path = fs::canonicalize(&input.name);
+    let dockerfile = path.map_or_else(|_| input.name.clone(), |path| path.to_string_lossy().into_owned());
     let runtime = Runtime::new(&lease, Sources::default(), args.root_kind.into(), resolv_conf)
         .keeping_failures(dockerfile.clone());
     let mut view = View::new(progress, context);
