@@ -141,6 +141,7 @@ impl<'b, 'a> Executor<'b, 'a> {
     ) -> Result<(), StepError> {
         match instruction {
             Instruction::Arg(arguments) => {
+                let mut shown = vec!["ARG".to_owned()];
                 for argument in &arguments.arguments {
                     // One ARG sees those before it on its line, unlike ENV: so it is with BuildKit.
                     let before = state.clone_scope();
@@ -150,15 +151,13 @@ impl<'b, 'a> Executor<'b, 'a> {
                         None => None,
                     };
                     let globals = &self.build.globals;
+                    // The history has the default, whatever was given.
+                    shown.push(default.as_ref().map_or_else(|| name.clone(), |default| format!("{name}={default}")));
                     let given = globals.given(&name).map(str::to_owned);
                     let value = given.or(default).or_else(|| globals.inherited(&name).map(str::to_owned));
-                    let text = match &value {
-                        Some(value) => format!("ARG {name}={value}"),
-                        None => format!("ARG {name}"),
-                    };
                     state.arguments.set(&name, value);
-                    self.note(state, text);
                 }
+                self.note(state, shown.join(" "));
                 Ok(())
             }
             Instruction::Copy(copy) => self.copy(state, index, copy, at),
@@ -170,10 +169,12 @@ impl<'b, 'a> Executor<'b, 'a> {
                 let change = translated.change;
                 state.editor.apply(change.clone());
                 let text = history::of_change(instruction, &change, &state.editor.config().config);
-                if matches!(change, ConfigChange::Workdir(_)) {
-                    return self.workdir(state, text);
+                match change {
+                    ConfigChange::Workdir(_) => return self.workdir(state, text),
+                    // BuildKit has no entry for a trigger.
+                    ConfigChange::OnBuild(_) => {}
+                    _ => self.note(state, text),
                 }
-                self.note(state, text);
                 Ok(())
             }
         }
@@ -311,7 +312,10 @@ impl<'b, 'a> Executor<'b, 'a> {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let pairs = || arguments.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let text = history::of_run(pairs(), &words);
+        let shown = (state.arguments.all())
+            .map(|(name, value)| (name, container.env_var(name).or(value).unwrap_or_default()))
+            .collect::<Vec<_>>();
+        let text = history::of_run(shown.into_iter(), &words);
         let surroundings = self.build.request.surroundings;
         let network = match run.network {
             None | Some(Network::Default) => surroundings.network,

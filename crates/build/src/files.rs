@@ -127,7 +127,6 @@ impl Executor<'_, '_> {
             Some(word) => self.origin(index, word.as_str())?,
         };
         let (destination, shown) = self.destination(state, &copy.destination, at)?;
-        let from = copy.from.as_ref().map(|word| word.as_str().to_owned());
         let mut words = Vec::new();
         let mut sources = Vec::new();
         for source in &copy.sources {
@@ -144,11 +143,9 @@ impl Executor<'_, '_> {
             }
         }
         let shown_flags = [
-            ("from", from.as_deref()),
-            ("chown", flags.chown.as_deref()),
-            ("chmod", flags.chmod.as_deref()),
-            ("link", copy.link.then_some("true")),
-            ("parents", copy.parents.then_some("true")),
+            ("--parents", copy.parents.then_some("")),
+            ("--chown=", flags.chown.as_deref()),
+            ("--chmod=", flags.chmod.as_deref()),
         ];
         let text = history::of_files("COPY", &shown_flags, &words, &shown);
         self.files(state, &origin, &sources, &destination, &flags, text, at, false)
@@ -190,13 +187,7 @@ impl Executor<'_, '_> {
                 _ => return Err(StepError::ChecksumSource),
             }
         }
-        let shown_flags = [
-            ("chown", flags.chown.as_deref()),
-            ("chmod", flags.chmod.as_deref()),
-            ("checksum", checksum.as_deref()),
-            ("keep-git-dir", add.keep_git_dir.then_some("true")),
-            ("link", add.link.then_some("true")),
-        ];
+        let shown_flags = [("--chown=", flags.chown.as_deref()), ("--chmod=", flags.chmod.as_deref())];
         let text = history::of_files("ADD", &shown_flags, &words, &shown);
         let unpack = add.unpack.unwrap_or(true);
         self.files(state, &Origin::Context(None), &sources, &destination, &flags, text, at, unpack)
@@ -330,9 +321,7 @@ impl Executor<'_, '_> {
                         ignored: self.may_be_ignored(origin),
                     })?;
                     for found in found {
-                        // An archive behind a symbolic link is not unpacked: the source itself must be a regular file.
-                        let own = trees[0].resolve(&found.asked, false).ok().and_then(|(_, id)| id);
-                        let file = own.and_then(|id| trees[0].inode(id).entry.content());
+                        let file = trees[0].lookup(&found.path).and_then(|id| trees[0].inode(id).entry.content());
                         let archive = unpack && file.is_some_and(|content| add::is_archive(content, &self.contents));
                         parts.push(Part::Found { tree: 0, found, archive });
                     }

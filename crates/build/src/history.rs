@@ -50,12 +50,12 @@ pub(crate) fn of_change(instruction: &Instruction, change: &ConfigChange, config
     }
 }
 
-/// The words of COPY and ADD.
+/// The words of COPY and ADD; as BuildKit shows them, the name of a stage is not among them.
 pub(crate) fn of_files(keyword: &str, flags: &[(&str, Option<&str>)], sources: &[String], destination: &str) -> String {
     let mut text = keyword.to_owned();
     for (flag, value) in flags {
         if let Some(value) = value {
-            text.push_str(&format!(" --{flag}={value}"));
+            text.push_str(&format!(" {flag}{value}"));
         }
     }
     for source in sources {
@@ -95,8 +95,13 @@ mod tests {
         );
         assert_eq!(of_run(std::iter::empty(), &words(&["/x"])), "RUN /x # buildkit");
         assert_eq!(
-            of_files("COPY", &[("chown", Some("1")), ("chmod", None)], &words(&["a", "b"]), "/c/"),
-            "COPY --chown=1 a b /c/ # buildkit"
+            of_files(
+                "COPY",
+                &[("--parents", Some("")), ("--chown=", Some("1")), ("--chmod=", None)],
+                &words(&["a", "b"]),
+                "/c/"
+            ),
+            "COPY --parents --chown=1 a b /c/ # buildkit"
         );
     }
 }

@@ -116,9 +116,14 @@ impl Arguments {
         self.0.push((name.to_owned(), value));
     }
 
+    /// All of them, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+    }
+
     /// Those with a value, in order.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
+        self.all().filter_map(|(name, value)| Some((name, value?)))
     }
 
     fn get(&self, name: &str) -> Option<&str> {

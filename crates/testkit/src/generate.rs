@@ -319,7 +319,10 @@ pub fn busybox() -> Option<Vec<u8>> {
     }
     tar = tar.file("./bin/busybox", 0o755, program);
     for applet in APPLETS {
-        tar = tar.hardlink(&format!("./bin/{applet}"), "./bin/busybox");
+        // Docker gives a file the mode of the last header that names it, so each says the same, as GNU tar has it.
+        let path = format!("./bin/{applet}");
+        let link = Entry { path: path.as_bytes(), kind: b'1', mode: 0o755, link: b"./bin/busybox", ..Entry::default() };
+        tar = tar.entry(&link);
     }
     let passwd = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1::/:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n";
     let group = "root:x:0:\ndaemon:x:1:\nstaff:x:50:user\nuser:x:1000:\n";

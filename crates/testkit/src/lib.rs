@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr)]
 
+pub mod builders;
+pub mod corpus;
 pub mod debian;
 pub mod generate;
 mod http;

@@ -19,6 +19,7 @@ mod build_outputs;
 mod build_progress;
 mod build_remote;
 mod copying;
+mod corpus;
 mod debootstrap;
 mod import;
 mod keyring;

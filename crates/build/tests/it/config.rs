@@ -32,7 +32,6 @@ fn every_instruction_has_its_field_and_its_words() {
         "STOPSIGNAL SIGINT",
         "SHELL [/bin/ash -c]",
         "HEALTHCHECK [\"CMD-SHELL\" \"true\"]",
-        "ONBUILD RUN x",
         "CMD [\"/bin/ash\" \"-c\" \"echo hi\"]",
         "ENTRYPOINT [\"/e\" \"x y\"]",
         "COPY --chown=1 hello /h # buildkit",

@@ -76,7 +76,7 @@ fn steps_get_words_environment_and_files() {
     ];
     assert_eq!(*fake.asked.lock().unwrap(), expected);
     let runs: Vec<&str> = history(&outcome).into_iter().filter(|text| text.starts_with("RUN")).collect();
-    assert_eq!(runs[0], "RUN |1 B=3 /bin/sh -c echo $A # buildkit", "a hidden argument and proxies are not named");
+    assert_eq!(runs[0], "RUN |2 B=3 A=env /bin/sh -c echo $A # buildkit", "proxies are not named");
     let tree = kit.listing(&outcome.image);
     assert_eq!(
         tree,
