@@ -8,7 +8,7 @@ use crate::sandbox::remove_tree;
 use std::path::{Path, PathBuf};
 
 /// What the root holds beside apt's own set.
-const PACKAGES: &str = "docker.io,docker-cli,docker-buildx,buildah,netavark,runc,ca-certificates";
+const PACKAGES: &str = "docker.io,docker-cli,docker-buildx,buildah,netavark,runc,xz-utils,ca-certificates";
 
 /// Where roots are kept: this, else below `XDG_CACHE_HOME`, else below `~/.cache`.
 const FOLDER: &str = "BEDPLATE_ORACLES";
@@ -108,6 +108,23 @@ impl Builders {
         let mut query = oracle::command("chroot");
         query.arg(&self.root).args(["dpkg-query", "-W", "-f=${Package} ${Version}\\n"]).args(builder.packages());
         oracle::expect(&mut query).lines().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The archive of a case that was built; of one that was not, says why (seen with `--nocapture`).
+    ///
+    /// # Panics
+    /// If the case was not among those to be built.
+    #[must_use]
+    pub fn outcome(work: &Path, name: &str) -> Option<PathBuf> {
+        let out = work.join("out").join(name);
+        let status = std::fs::read_to_string(out.join("status")).expect("a case that was built");
+        if status.trim() == "0" {
+            return Some(out.join("image.tar"));
+        }
+        let log = std::fs::read_to_string(out.join("log")).unwrap_or_default();
+        let last = log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        eprintln!("{name} ends with {}: {last}", status.trim());
+        None
     }
 
     /// Builds `cases/NAME/context` (flags, a line each, in `cases/NAME/flags`) of a folder, all on the image

@@ -8,6 +8,7 @@
 //! expect no /x/b                   and none that begins so
 //! fails not in the build context   the build must fail, in bedplate's case with these words
 //! without buildah REASON           that builder is not asked
+//! needs ids                        its processes are, or give files to, somebody else than root
 //! -- Dockerfile --
 //! FROM scratch
 //! COPY d /x
@@ -49,6 +50,8 @@ pub struct Case {
     pub fails: Option<String>,
     /// Builders that are not asked, with the reason.
     pub without: Vec<(String, String)>,
+    /// Whether its processes need more than one user id.
+    pub needs_ids: bool,
     /// What lies in the context, the Dockerfile too.
     pub files: Vec<Item>,
     /// All of it as written, for digests.
@@ -133,6 +136,7 @@ impl Case {
             expect: Vec::new(),
             fails: None,
             without: Vec::new(),
+            needs_ids: false,
             files: Vec::new(),
             text: String::new(),
         }
@@ -147,6 +151,7 @@ impl Case {
             }
             "flags" => self.flags.extend(rest.split(' ').map(str::to_owned)),
             "expect" => self.expect.push(rest.to_owned()),
+            "needs" => self.needs_ids = rest == "ids",
             "fails" => self.fails = Some(rest.to_owned()),
             "without" => {
                 let (builder, reason) = rest.split_once(' ').expect("a builder and a reason");
@@ -181,15 +186,9 @@ impl Case {
     pub fn lay(&self, folder: &Path) {
         let failed = |path: &Path| panic!("{}: cannot write {}", self.name, path.display());
         std::fs::create_dir_all(folder).unwrap_or_else(|_| failed(folder));
-        set_mode(folder, 0o755);
         for item in &self.files {
             let path = folder.join(&item.path);
-            for parent in Path::new(&item.path).ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
-                let parent = folder.join(parent);
-                if std::fs::create_dir(&parent).is_ok() {
-                    set_mode(&parent, 0o755);
-                }
-            }
+            std::fs::create_dir_all(path.parent().unwrap_or(folder)).unwrap_or_else(|_| failed(&path));
             let done = match &item.content {
                 Content::Directory if path.is_dir() => Ok(()),
                 Content::Directory => std::fs::create_dir(&path),
@@ -198,13 +197,26 @@ impl Case {
                 Content::Hardlink(target) => std::fs::hard_link(folder.join(target), &path),
             };
             done.unwrap_or_else(|_| failed(&path));
-            if matches!(item.content, Content::File(_)) {
-                set_mode(&path, item.mode);
+        }
+        self.set_modes(folder);
+    }
+
+    /// Gives a context that was laid out its modes, again if need be: a change of owner takes bits away.
+    ///
+    /// # Panics
+    /// If it cannot be done.
+    pub fn set_modes(&self, folder: &Path) {
+        set_mode(folder, 0o755);
+        for item in &self.files {
+            for parent in Path::new(&item.path).ancestors().skip(1) {
+                set_mode(&folder.join(parent), 0o755);
             }
         }
         // A directory without rights closes itself to what comes below it, so the last one first.
-        for item in self.files.iter().rev().filter(|item| item.content == Content::Directory) {
-            set_mode(&folder.join(&item.path), item.mode);
+        for item in self.files.iter().rev() {
+            if matches!(item.content, Content::File(_) | Content::Directory) {
+                set_mode(&folder.join(&item.path), item.mode);
+            }
         }
     }
 }

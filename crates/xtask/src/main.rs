@@ -32,8 +32,9 @@ use process::Failure;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   check               format, clippy, rustdoc, direction of dependencies, house rules of the tree
-  test [--quick]      all tests; as root on Debian installs the reference tools and repeats as plain users
-                      (--quick: neither)
+  test [--quick|--all]
+                      all tests; as root on Debian installs the reference tools and repeats as plain users
+                      (--quick: neither; --all: the builders build all of the corpus, and not a sample)
   bench [--quick] [--only NAME]
                       benchmarks beside docker, podman, runc, crun, umoci and the floor; writes bench/README.md
   fuzz [--seconds N] [TARGET]...

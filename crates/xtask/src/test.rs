@@ -34,9 +34,10 @@ impl Count {
 
 /// Runs the tests; the last line is `N passed, N failed, N skipped`.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    let quick = match args {
-        [] => false,
-        [flag] if flag == "--quick" => true,
+    let (quick, all) = match args {
+        [] => (false, false),
+        [flag] if flag == "--quick" => (true, false),
+        [flag] if flag == "--all" => (false, true),
         _ => return Err(Failure::Usage { found: args.join(" ") }),
     };
     if !quick {
@@ -66,6 +67,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         command
     };
     command.env("BEDPLATE_TEST_SKIPS", &skips);
+    if all {
+        command.env("BEDPLATE_TEST_ALL", "1");
+    }
     if is_root() {
         command.env("BEDPLATE_TEST_USER", "root");
     }

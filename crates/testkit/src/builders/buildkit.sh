@@ -11,8 +11,12 @@ until docker version >/dev/null 2>&1; do
     sleep 0.1
 done
 docker load -q -i base.tar >/dev/null || exit 1
+number=0
 for case in cases/*; do
     name=${case#cases/} out=/mnt/out/${case#cases/}
+    # It keeps what it was sent, and takes a file of the same size and time for the same.
+    number=$((number + 1))
+    find "$case/context" -exec touch -h -d "@$((1000000000 + number))" {} +
     mkdir -p "$out"
     (
         cd "$case" && set --

@@ -123,12 +123,13 @@ fn one_line(text: &str) -> String {
     text.replace('\n', "\\n").replace('\r', "\\r")
 }
 
-/// One line for each value; what is empty is the same as absent, but for an empty list.
+/// One line for each value; what is empty is the same as absent. A host name is that of somebody's build container.
 fn config_lines(config: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     for (key, value) in config.as_object().into_iter().flatten() {
         match (key.as_str(), value) {
-            (_, Value::Null | Value::Bool(false)) => {}
+            ("Hostname", _) | (_, Value::Null | Value::Bool(false)) => {}
+            (_, Value::Array(items)) if items.is_empty() => {}
             ("Env" | "OnBuild", Value::Array(items)) => {
                 lines.extend(items.iter().map(|item| format!("{key} {}", item.as_str().unwrap_or_default())));
             }
