@@ -28,7 +28,6 @@ fn faults_name_step_and_object() {
         ("RUN --mount=type=tmpfs,target=/ x", "needs a target below"),
         ("RUN --mount=source=gone,target=/g x", "\"gone\" is not in the build context"),
         ("RUN --mount=from=gone,target=/g x", "gone"),
-        ("RUN --mount=type=ssh,uid=1 x", "with mode, uid or gid is not supported yet"),
         ("RUN --security=insecure x", "not supported yet"),
         ("RUN --device=x y", "not supported yet"),
     ];
