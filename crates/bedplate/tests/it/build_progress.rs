@@ -93,7 +93,7 @@ fn a_failure_shows_its_lines_and_the_last_output() {
         outcome.says("status 7");
     }
     let raw = sandbox.bedplate(["build", "--progress=rawjson", "."]).ends(1);
-    assert!(raw.stderr.contains("\"error\":\"the command ended with status 7\""), "{raw}");
+    assert!(raw.stderr.contains("\"error\":\"the command ended with status 7"), "{raw}");
 }
 
 #[test]
