@@ -358,6 +358,18 @@ impl StepError {
 }
 
 impl BuildError {
+    /// The signal to this program that ended the build.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        match self {
+            Self::Step { source, .. } => match **source {
+                StepError::Command(CommandFailure::Interrupted { signal }) => Some(signal),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -34,7 +34,7 @@ use bedplate_image::{
     unpack_tree,
 };
 use bedplate_run::{
-    Mount, MountPoint, NOT_EXECUTABLE, NOT_FOUND, Network, OverlayVia, Root as RunRoot, RootKind, RunError,
+    Mount, MountPoint, NOT_EXECUTABLE, NOT_FOUND, Network, OnSignal, OverlayVia, Root as RunRoot, RootKind, RunError,
     RuntimeConfig, Stream, Streams, paths_of, run, run_beside_threads,
 };
 use bedplate_store::{CacheDirectory, Lease, SnapshotGuard, SnapshotOptions, StoreError};
@@ -420,7 +420,7 @@ fn carry_out(
     output: Output<'_>,
 ) -> Result<(u8, Vec<MountPoint>, Vec<String>), RuntimeError> {
     let mut sink = |_: Stream, bytes: &[u8]| output(bytes);
-    let streams = Streams { input: false, capture: Some(&mut sink), proxy_signals: true };
+    let streams = Streams { input: false, capture: Some(&mut sink), signals: OnSignal::End };
     let outcome = match step.beside_threads {
         None => run(root, config, privilege, streams),
         cancel => run_beside_threads(root, config, privilege, streams, cancel),
@@ -460,6 +460,7 @@ impl Runner for Runtime<'_> {
                 }
                 _ => CommandFailure::Status { status },
             }),
+            Err(RuntimeError::Run(RunError::Interrupted { signal })) => Err(CommandFailure::Interrupted { signal }),
             Err(error) => Err(CommandFailure::Runtime(Box::new(error))),
         }
     }

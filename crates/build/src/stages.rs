@@ -10,10 +10,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bedplate_sys::CallError;
 use bedplate_sys::channel::pipe;
+use bedplate_sys::signals::Signals;
 
 use crate::error::{BuildError, StepError};
 use crate::stage::StageState;
 use crate::step_run::CommandFailure;
+
+/// HUP, INT and TERM.
+const INTERRUPTS: [i32; 3] = [1, 2, 15];
 
 /// How far a stage is.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub(crate) struct Stages {
     changed: Condvar,
     /// Can be read when the build is stopped; there where several threads work.
     cancel: Option<OwnedFd>,
+    /// Signals that end the build, blocked in the threads that are made from now on.
+    signals: Option<Signals>,
 }
 
 impl Stages {
@@ -57,7 +63,7 @@ impl Stages {
     pub(crate) fn new(needs: Vec<Option<Vec<usize>>>) -> Self {
         let slots = needs.iter().map(|_| Slot::Waiting).collect();
         let table = Table { slots, needs, failures: Vec::new(), stopped: false, alarm: None };
-        Self { table: Mutex::new(table), changed: Condvar::new(), cancel: None }
+        Self { table: Mutex::new(table), changed: Condvar::new(), cancel: None, signals: None }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -82,6 +88,7 @@ impl Stages {
     /// Lets several threads work, whose processes can be ended.
     pub(crate) fn share(&mut self) -> Result<(), CallError> {
         let (reader, writer) = pipe()?;
+        self.signals = Some(Signals::take(&INTERRUPTS)?);
         self.cancel = Some(reader);
         self.table().alarm = Some(writer);
         Ok(())
@@ -157,7 +164,14 @@ impl Stages {
 
     /// Whether there is reason to go on.
     pub(crate) fn go_on(&self) -> Result<(), StepError> {
-        if self.table().stopped { Err(StepError::Stopped) } else { Ok(()) }
+        if self.table().stopped {
+            return Err(StepError::Stopped);
+        }
+        // Threads that run no process do not wait for signals, which are blocked in all of them.
+        match self.signals.as_ref().and_then(|signals| signals.next().ok().flatten()) {
+            Some(signal) => Err(StepError::Command(CommandFailure::Interrupted { signal })),
+            None => Ok(()),
+        }
     }
 
     /// Why a process failed: by itself, or since the build was stopped.

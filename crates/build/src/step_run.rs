@@ -137,6 +137,12 @@ pub enum CommandFailure {
         #[source]
         reason: NoRange,
     },
+    /// A signal to this program ended it.
+    #[error("interrupted")]
+    Interrupted {
+        /// The signal.
+        signal: i32,
+    },
     /// It could not be started, or what it did could not be found out.
     #[error("the command cannot be run")]
     Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use bedplate_run::{Mount, Network, Root, RuntimeConfig, Streams, run};
+use bedplate_run::{Mount, Network, OnSignal, Root, RuntimeConfig, Streams, run};
 use bedplate_store::SnapshotOptions;
 
 use crate::failed::FailedStep;
@@ -53,7 +53,7 @@ impl Runtime<'_> {
             Root::Overlay { lowers, upper, work, via }
         };
         let config = self.shell(step, visit);
-        let streams = Streams { input: true, capture: None, proxy_signals: true };
+        let streams = Streams { input: true, capture: None, signals: OnSignal::HandOn };
         let outcome = run(&root, &config, privilege, streams).map_err(RuntimeError::Run)?;
         Ok(outcome.status.code())
     }

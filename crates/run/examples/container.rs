@@ -79,8 +79,11 @@ fn main() -> ExitCode {
     }
     let mut captured = Vec::new();
     let mut sink = |stream, bytes: &[u8]| captured.push((format!("{stream:?}"), bytes.to_vec()));
-    let streams =
-        Streams { input: job.input, capture: if job.capture { Some(&mut sink) } else { None }, proxy_signals: true };
+    let streams = Streams {
+        input: job.input,
+        capture: if job.capture { Some(&mut sink) } else { None },
+        signals: bedplate_run::OnSignal::HandOn,
+    };
     let result = run(&job.root, &job.config, &privilege, streams);
     for (stream, bytes) in captured {
         let _ = match stream.as_str() {

@@ -27,6 +27,12 @@ pub enum RunError {
         /// Exit status or signal.
         how: String,
     },
+    /// A signal to this process ended the container.
+    #[error("interrupted by signal {signal}")]
+    Interrupted {
+        /// The signal.
+        signal: i32,
+    },
     /// A step outside of the container failed.
     #[error("cannot {step}")]
     Step {
@@ -73,6 +79,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             RunError::Container(report) => report.code,
+            RunError::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(FAILED),
             _ => FAILED,
         }
     }

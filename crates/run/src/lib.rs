@@ -29,6 +29,6 @@ pub mod user;
 
 pub use config::{Bytes, Limit, Mount, Network, RuntimeConfig, Seccomp};
 pub use error::{ExitStatus, FAILED, NOT_EXECUTABLE, NOT_FOUND, Report, RunError};
-pub use parent::{Outcome, Sink, Stream, Streams, run, run_beside_threads};
+pub use parent::{OnSignal, Outcome, Sink, Stream, Streams, run, run_beside_threads};
 pub use root::{MountPoint, OverlayVia, Root, RootKind, paths_of, probe_overlay};
 pub use session::{Command, Session};

@@ -38,8 +38,29 @@ pub struct Streams<'a> {
     pub input: bool,
     /// Takes what the command writes; `None` leaves it this process's own outputs.
     pub capture: Option<Sink<'a>>,
-    /// Whether signals to this process are handed on to the command.
-    pub proxy_signals: bool,
+    /// What signals to this process mean.
+    pub signals: OnSignal,
+}
+
+/// What signals to this process mean while a command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSignal {
+    /// They are handed on to the command; three interrupts in a row end it.
+    HandOn,
+    /// HUP, INT and TERM end the container: [`RunError::Interrupted`].
+    End,
+    /// What they mean to any process.
+    Leave,
+}
+
+impl OnSignal {
+    fn taken(self) -> Vec<i32> {
+        match self {
+            Self::HandOn => (1..=64).filter(|signal| handed_on(*signal)).collect(),
+            Self::End => vec![HUP, INT, TERM, WINCH],
+            Self::Leave => vec![WINCH],
+        }
+    }
 }
 
 impl std::fmt::Debug for Streams<'_> {
@@ -47,7 +68,7 @@ impl std::fmt::Debug for Streams<'_> {
         f.debug_struct("Streams")
             .field("input", &self.input)
             .field("capture", &self.capture.is_some())
-            .field("proxy_signals", &self.proxy_signals)
+            .field("signals", &self.signals)
             .finish()
     }
 }
@@ -55,7 +76,7 @@ impl std::fmt::Debug for Streams<'_> {
 impl Streams<'_> {
     /// Outputs go where this process's go, signals are handed on, and input is given where asked for.
     pub fn inherit(input: bool) -> Self {
-        Self { input, capture: None, proxy_signals: true }
+        Self { input, capture: None, signals: OnSignal::HandOn }
     }
 }
 
@@ -76,6 +97,7 @@ fn handed_on(signal: i32) -> bool {
     !matches!(signal, 4..=9 | 11 | 13 | 17 | 19..=23 | 31..=33)
 }
 
+const HUP: i32 = 1;
 const INT: i32 = 2;
 const KILL: i32 = 9;
 const TERM: i32 = 15;
@@ -189,9 +211,7 @@ fn run_here(
     }
     root.check()?;
     let (capabilities, filter) = confinement(config)?;
-    let taken: Vec<i32> =
-        if streams.proxy_signals { (1..=64).filter(|s| handed_on(*s)).collect() } else { vec![WINCH] };
-    let signals = Signals::take(&taken).map_err(step("take signals"))?;
+    let signals = Signals::take(&streams.signals.taken()).map_err(step("take signals"))?;
 
     let stdin = std::io::stdin();
     let host_terminal = terminal::is_terminal(&stdin);
@@ -361,6 +381,10 @@ fn serve(
                 }
                 continue;
             }
+            if streams.signals == OnSignal::End {
+                child.signal(KILL).map_err(step("end the container"))?;
+                return Err(RunError::Interrupted { signal });
+            }
             if signal == INT || signal == TERM {
                 interrupts += 1;
             }
@@ -409,7 +433,7 @@ pub fn run_beside_threads(
         let reply = match prepared {
             Err(e) => Reply::Failed(Report::failed("cannot prepare a process for the container").because(e)),
             Ok(()) => {
-                let streams = Streams { input, capture: None, proxy_signals: false };
+                let streams = Streams { input, capture: None, signals: OnSignal::Leave };
                 match run(root, config, privilege, streams) {
                     Ok(outcome) => Reply::Done(outcome),
                     Err(RunError::Container(report)) => Reply::Failed(report),
@@ -431,7 +455,8 @@ pub fn run_beside_threads(
     .map_err(step("make a process for the container"))?;
     drop(outputs);
     drop(theirs);
-    let signals = Signals::take(&[]).map_err(step("take signals"))?;
+    let taken = if streams.signals == OnSignal::End { streams.signals.taken() } else { Vec::new() };
+    let signals = Signals::take(&taken).map_err(step("take signals"))?;
     serve(&helper, &signals, &mut relay, None, &mut streams, cancel)?;
     let mut buffer = vec![0; 256 * 1024];
     let (n, _) = channel::receive(&ours, &mut buffer).map_err(step("hear of the container"))?;

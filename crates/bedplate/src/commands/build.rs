@@ -208,6 +208,10 @@ fn unparsed(error: ParseError, name: &str, source: &[u8]) -> Failure {
 }
 
 fn failed(error: BuildError, input: &Input, file: &Dockerfile, kept: Option<String>) -> Failure {
+    if let Some(signal) = error.signal() {
+        let status = u8::try_from(128 + signal).unwrap_or(u8::MAX);
+        return Failure::new(Kind::User, "the build was interrupted").status(status);
+    }
     let debug = |id| format!("bedplate debug {id} opens a shell in what the command left");
     let hint = error.hint().or_else(|| kept.map(debug));
     let shown = match &error {

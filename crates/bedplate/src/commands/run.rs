@@ -10,7 +10,9 @@ use bedplate_oci::Platform;
 use bedplate_run::options::{self, SecurityOption};
 use bedplate_run::resolve::{Host, Request, resolve, words};
 use bedplate_run::seccomp::{LARGEST_PROFILE, Profile};
-use bedplate_run::{FAILED, Mount, Network, Outcome, OverlayVia, Root, RunError, RuntimeConfig, Seccomp, Streams};
+use bedplate_run::{
+    FAILED, Mount, Network, OnSignal, Outcome, OverlayVia, Root, RunError, RuntimeConfig, Seccomp, Streams,
+};
 use bedplate_store::{Container, Image, NewContainer, SnapshotOptions, Status, Store};
 use bedplate_sys::rooted::Handle;
 use bedplate_sys::userns::{Privilege, Sources, become_root};
@@ -209,7 +211,8 @@ fn in_container(
         state.started = Some(now());
         state.pid = Some(std::process::id());
     })?;
-    let streams = || Streams { input: args.interactive, capture: None, proxy_signals: args.sig_proxy };
+    let signals = if args.sig_proxy { OnSignal::HandOn } else { OnSignal::Leave };
+    let streams = || Streams { input: args.interactive, capture: None, signals };
     let outcome = match bedplate_run::run(&root, &config, privilege, streams()) {
         Err(error) if error.root_refused() => {
             tracing::debug!(causes = ?error.causes(), "no overlay here: the image is copied");

@@ -1,7 +1,11 @@
 //! Flags of `build` that say what steps have, and those that scripts bring along.
 
+use std::io::{BufRead as _, BufReader};
+
+use bedplate_testkit::oracle;
+
 use crate::build::{build, file, listing};
-use crate::kit::{busybox_image, can_run, sandbox};
+use crate::kit::{busybox_image, can_run, fsck, sandbox};
 
 #[test]
 fn steps_have_what_the_flags_say() {
@@ -45,6 +49,36 @@ fn steps_have_what_the_flags_say() {
     assert_eq!(build(&sandbox, dockerfile, &flags), flagged);
     assert_eq!(build(&sandbox, dockerfile, &["-t", "x"]), plain);
     assert!(!listing(&sandbox, "x").contains_key("etc/hosts"));
+}
+
+#[test]
+fn an_interrupt_ends_the_steps_and_the_build() {
+    if !can_run("build_flags::interrupt") {
+        return;
+    }
+    let sandbox = sandbox();
+    if busybox_image(&sandbox, "build_flags::interrupt").is_none() {
+        return;
+    }
+    // Process 1 of a container takes no signal that it does not ask for.
+    let begun = format!("begun {}", std::process::id());
+    let one = &format!("FROM box AS one\nRUN echo {begun}; sleep 1000\n");
+    let two = format!("{one}FROM box AS two\nRUN sleep 1000\nFROM one\nCOPY --from=two / /\n");
+    for (dockerfile, signal, status) in [(one, "INT", 130), (one, "TERM", 143), (&two, "INT", 130), (&two, "HUP", 129)]
+    {
+        sandbox.write("Dockerfile", dockerfile);
+        let mut child = sandbox.bedplate(["build", "--progress", "plain", "--jobs", "2", "."]).start();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        said.by_ref().find(|line| line.contains(&begun) && !line.contains("RUN")).unwrap();
+        oracle::command("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        let ended = child.wait().unwrap();
+        let rest: Vec<String> = said.collect();
+        assert_eq!(ended.code(), Some(status), "{signal} {dockerfile}: {rest:?}");
+        assert!(rest.iter().any(|line| line == "error: the build was interrupted"), "{rest:?}");
+        fsck(&sandbox);
+    }
+    let left = oracle::expect(oracle::command("ps").args(["-eo", "args"]));
+    assert!(!left.lines().any(|line| line.contains(&begun)), "{left}");
 }
 
 #[test]
