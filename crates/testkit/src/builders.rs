@@ -6,6 +6,14 @@
 use crate::oracle;
 use crate::sandbox::remove_tree;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the builders may take to start.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the root's programs are.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the root holds beside apt's own set.
 const PACKAGES: &str = "docker.io,docker-cli,docker-buildx,buildah,netavark,runc,xz-utils,ca-certificates";
@@ -133,13 +141,86 @@ impl Builders {
     /// # Panics
     /// If the builder does not start.
     pub fn build(&self, builder: Builder, work: &Path) {
-        std::fs::write(work.join("enter.sh"), include_str!("builders/enter.sh")).expect("own folder");
-        std::fs::write(work.join("build.sh"), builder.script()).expect("own folder");
+        oracle::expect(&mut self.inside(work, builder.script()));
+    }
+
+    /// A script that runs in the root, with `work` as its `/mnt`.
+    fn inside(&self, work: &Path, script: &str) -> Command {
+        let files = [
+            ("enter.sh", include_str!("builders/enter.sh")),
+            ("dockerd.sh", include_str!("builders/dockerd.sh")),
+            ("script.sh", script),
+        ];
+        for (name, text) in files {
+            std::fs::write(work.join(name), text).expect("own folder");
+        }
         // Process 1 of the namespace takes all others with it.
         let mut command = oracle::command("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "sh"]).arg(work.join("enter.sh"));
-        command.arg(&self.root).arg(work).arg("build.sh");
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root");
-        oracle::expect(&mut command);
+        command.arg(&self.root).arg(work).arg("script.sh");
+        command.env("PATH", PATH).env("HOME", "/root");
+        command
+    }
+
+    /// Makes both ready for commands, which find `work` at `/mnt`.
+    ///
+    /// # Errors
+    /// The reason why they do not start.
+    pub fn serve(&self, work: &Path) -> Result<Serving, String> {
+        let ready = work.join("ready");
+        let _ = std::fs::remove_file(&ready);
+        let mut command = self.inside(work, include_str!("builders/serve.sh"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut outer = command.spawn().map_err(|error| format!("cannot run unshare: {error}"))?;
+        let begin = Instant::now();
+        while !ready.exists() {
+            if begin.elapsed() > PATIENCE || !matches!(outer.try_wait(), Ok(None)) {
+                let _ = outer.kill();
+                let _ = outer.wait();
+                return Err("the builders do not start".into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let children = format!("/proc/{0}/task/{0}/children", outer.id());
+        let text = std::fs::read_to_string(children).map_err(|error| error.to_string())?;
+        let inner = text.split_whitespace().next().map(str::to_owned).ok_or("unshare has no child")?;
+        Ok(Serving { outer, inner })
+    }
+}
+
+/// Builders that wait for commands, until it is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    outer: Child,
+    /// Process 1 of their namespace, by its number outside.
+    inner: String,
+}
+
+impl Serving {
+    /// A command line of the builder, to be gone on with; paths are those inside. It costs `nsenter` on top.
+    #[must_use]
+    pub fn command(&self, builder: Builder) -> Command {
+        let mut command = oracle::command("nsenter");
+        command.args(["--target", &self.inner, "--mount", "--pid", "--root", "--wd=/mnt"]);
+        command.env("PATH", PATH).env("HOME", "/root");
+        match builder {
+            Builder::BuildKit => {
+                command.env("DOCKER_HOST", "unix:///run/docker.sock").env("DOCKER_CONFIG", "/run/docker-config");
+                command.arg("docker");
+            }
+            Builder::Buildah => {
+                command.env("CONTAINERS_REGISTRIES_CONF", "/run/registries.conf").env("STORAGE_DRIVER", "overlay");
+                command.args(["buildah", "--root", "/mnt/buildah", "--runroot", "/run/buildah"]);
+            }
+        }
+        command
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // With `--kill-child` all of the namespace goes along.
+        let _ = self.outer.kill();
+        let _ = self.outer.wait();
     }
 }

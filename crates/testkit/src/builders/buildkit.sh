@@ -1,15 +1,7 @@
 # Builds every case with the BuildKit in dockerd: out/NAME/{status,log,image.tar}.
 set -u
 cd /mnt
-export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=/run/docker-config
-dockerd --host="$DOCKER_HOST" --data-root=/mnt/docker --exec-root=/run/docker --pidfile=/run/docker.pid \
-    --bridge=none --iptables=false --ip6tables=false >dockerd.log 2>&1 &
-tries=0
-until docker version >/dev/null 2>&1; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 300 ] || { tail -n 3 dockerd.log >&2; exit 1; }
-    sleep 0.1
-done
+. /mnt/dockerd.sh
 docker load -q -i base.tar >/dev/null || exit 1
 number=0
 for case in cases/*; do

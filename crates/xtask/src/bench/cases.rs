@@ -28,7 +28,7 @@ pub(super) struct Bench {
     only: Option<String>,
     archive: PathBuf,
     hello: PathBuf,
-    docker: Option<Docker>,
+    pub(super) docker: Option<Docker>,
     podman: Option<Podman>,
     table: Table,
 }
@@ -68,8 +68,16 @@ pub(crate) fn run(bedplate: &Path, scratch: &Path, rounds: Rounds, only: Option<
 }
 
 impl Bench {
+    pub(super) fn wanted(&self, work: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| work.contains(only.as_str()))
+    }
+
+    pub(super) fn tell_memory(&mut self, memory: Memory) {
+        self.table.memory.push(memory);
+    }
+
     pub(super) fn wants(&self, work: &str) -> bool {
-        let wanted = self.only.as_ref().is_none_or(|only| work.contains(only.as_str()));
+        let wanted = self.wanted(work);
         if wanted {
             eprintln!("==> {work}");
         }
@@ -92,7 +100,7 @@ impl Bench {
         }
     }
 
-    fn path<'a>(&self, path: &'a Path) -> &'a str {
+    pub(super) fn path<'a>(&self, path: &'a Path) -> &'a str {
         path.to_str().unwrap_or_default()
     }
 
@@ -285,54 +293,6 @@ impl Bench {
         Ok(())
     }
 
-    fn builds(&mut self) -> Result<(), Failure> {
-        let many = self.scratch.join("many");
-        if self.only.as_ref().is_none_or(|only| "build 20,000 files, cached".contains(only.as_str())) {
-            input::context(&many, 20_000)?;
-        }
-        let hello = self.hello.clone();
-        let cases = [
-            ("build hello, no cache", "< 15 ms", &hello, true, self.rounds.short),
-            ("build hello, cached", "< 10 ms", &hello, false, self.rounds.short),
-            ("build 20,000 files, cached", "bounded by stat", &many, false, self.rounds.long),
-        ];
-        for (work, aim, context, no_cache, rounds) in cases {
-            if !self.wants(work) {
-                continue;
-            }
-            let mut args = vec!["build", "-q", "-t", "bench-built"];
-            args.extend(no_cache.then_some("--no-cache"));
-            let typed = args.join(" ").replace("bench-built", "NAME");
-            args.push(self.path(context));
-            let floor = (!no_cache && context == &many).then(|| {
-                cell("stat of each file", "find CONTEXT -type f -size +1G", || {
-                    measure::samples("find", rounds, |_| {
-                        Ok(tool("find", [self.path(context), "-type", "f", "-size", "+1G"]))
-                    })
-                })
-            });
-            let ours = cell("bedplate", &format!("bedplate {typed} ."), || {
-                measure::samples(work, rounds, |_| Ok(self.bedplate("store", &args)))
-            });
-            let mut peers = Vec::new();
-            if let Some(docker) = &self.docker {
-                peers.push(cell("docker", &format!("DOCKER_BUILDKIT=0 docker {typed} ."), || {
-                    measure::samples(work, rounds.min(15), |_| Ok(with(docker.command(), args.iter().copied())))
-                }));
-            }
-            if let Some(podman) = &self.podman {
-                let mut args = args.clone();
-                // podman does not cache unless told to.
-                args.extend((!no_cache).then_some("--layers"));
-                peers.push(cell("podman", &format!("podman {typed} ."), || {
-                    measure::samples(work, rounds.min(15), |_| Ok(with(podman.command(), args.iter().copied())))
-                }));
-            }
-            self.push(work, aim, floor, ours, peers);
-        }
-        Ok(())
-    }
-
     fn bare(&self, rounds: usize) -> Cell {
         let program = self.hello.join("hello");
         cell("bare exec", "./hello", || measure::samples("bare exec", rounds, |_| Ok(tool(&program, [""; 0]))))
@@ -472,6 +432,7 @@ impl Bench {
             (large.clone(), input::ENTRIES, "import 1 GiB in 6,675 entries"),
             (crowded.clone(), 200_000, "import 100 MB in 200,000 entries"),
         ];
+        self.memory_of_a_build()?;
         for (archive, entries, work) in archives {
             self.fresh("memory")?;
             let peak_kib =
@@ -520,11 +481,11 @@ fn forget_pages() -> Result<(), Failure> {
 }
 
 /// A peer that is not there is said once, and its column stays empty.
-fn absent<T>(peer: Result<T, String>) -> Option<T> {
+pub(super) fn absent<T>(peer: Result<T, String>) -> Option<T> {
     peer.inspect_err(|why| eprintln!("==> without a peer: {why}")).ok()
 }
 
-fn with<'a>(mut command: Command, args: impl IntoIterator<Item = &'a str>) -> Command {
+pub(super) fn with<'a>(mut command: Command, args: impl IntoIterator<Item = &'a str>) -> Command {
     command.args(args);
     command
 }

@@ -7,10 +7,12 @@
 //! | [`floor`] | the least a machine must do for the same work |
 //! | [`peers`] | docker, podman, umoci, runc, crun, each prepared and taken down |
 //! | [`cases`] | what is measured |
+//! | [`builds`] | builds of Dockerfiles |
 //! | [`bootstrap`] | bootstraps, from a mirror of our own |
 //! | [`report`] | the table in `bench/README.md`, and the raw numbers |
 
 mod bootstrap;
+mod builds;
 mod cases;
 mod floor;
 mod input;

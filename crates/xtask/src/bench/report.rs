@@ -53,14 +53,15 @@ pub(crate) struct Table {
     pub(crate) rounds: (usize, usize),
 }
 
-/// The straight line through the fewest and the most entries; bytes do not enter it.
+/// The straight line through the fewest and the most entries that are imported; bytes do not enter it.
 fn formula(measured: &[Memory]) -> Option<String> {
-    let few = measured.iter().min_by_key(|memory| memory.entries)?;
-    let many = measured.iter().max_by_key(|memory| memory.entries)?;
+    let imports = || measured.iter().filter(|memory| !memory.work.starts_with("build"));
+    let few = imports().min_by_key(|memory| memory.entries)?;
+    let many = imports().max_by_key(|memory| memory.entries)?;
     let entries = many.entries.checked_sub(few.entries).filter(|&difference| difference > 0)?;
     let per_entry = many.peak_kib.saturating_sub(few.peak_kib) as f64 * 1024.0 / entries as f64;
     let constant = few.peak_kib as f64 / 1024.0 - per_entry * few.entries as f64 / (1024.0 * 1024.0);
-    Some(format!("Peak = {constant:.1} MiB + {per_entry:.0} bytes an entry, whatever the entries hold."))
+    Some(format!("Importing: peak = {constant:.1} MiB + {per_entry:.0} bytes an entry, whatever the entries hold."))
 }
 
 /// Writes `bench/README.md` and `bench/runs/<date>-<machine>/`.
@@ -224,7 +225,7 @@ mod tests {
     fn memory_is_a_constant_and_a_price_for_each_entry() {
         let memory = |entries, peak_kib| Memory { work: String::new(), entries, peak_kib };
         let measured = [memory(1024, 3 * 1024), memory(1024, 3 * 1024), memory(3 * 1024, 5 * 1024)];
-        let line = "Peak = 2.0 MiB + 1024 bytes an entry, whatever the entries hold.";
+        let line = "Importing: peak = 2.0 MiB + 1024 bytes an entry, whatever the entries hold.";
         assert_eq!(formula(&measured).as_deref(), Some(line));
         assert_eq!(formula(&measured[..2]), None);
     }
