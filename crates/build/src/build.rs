@@ -21,7 +21,7 @@ use crate::hashes::Hashes;
 use crate::named::Named;
 use crate::plan;
 use crate::request::{Event, Observer, Remark, Request, StepId};
-use crate::scope::Globals;
+use crate::scope::{Globals, target_stage};
 use crate::stage::StageState;
 use crate::stages::Stages;
 use crate::step_run::Runner;
@@ -55,7 +55,7 @@ pub fn build<'a>(
     observer: &'a mut Observer<'a>,
 ) -> Result<Built, BuildError> {
     let target = plan::target(request.dockerfile, request.target)?;
-    let mut build = Build::new(lease, context, request, runner, observer, target);
+    let mut build = Build::new(lease, context, request, runner, observer);
     build.globals()?;
     build.plan(target)?;
     let jobs = build.jobs();
@@ -138,10 +138,9 @@ impl<'a> Build<'a> {
         request: &'a Request<'a>,
         runner: Option<&'a (dyn Runner + 'a)>,
         observer: &'a mut Observer<'a>,
-        target: usize,
     ) -> Self {
         let platform = request.platform.clone().unwrap_or_else(|| request.host.clone());
-        let label = plan::label(target, &request.dockerfile.stages[target]);
+        let stage = target_stage(request.dockerfile, request.target);
         Self {
             request,
             lease,
@@ -149,7 +148,7 @@ impl<'a> Build<'a> {
             context,
             hashes: Hashes::new(context.identity().as_deref(), lease),
             streams: Streams::default(),
-            globals: Globals::new(request.build_args, &platform, &request.host, &label),
+            globals: Globals::new(request.build_args, &platform, &request.host, stage),
             platform,
             runner,
             bases: Vec::new(),

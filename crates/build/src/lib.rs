@@ -80,6 +80,6 @@ pub use mounts::{Agent, Secret};
 pub use named::{Named, NamedContexts, NamedError};
 pub use request::{Event, Observer, Remark, Request, StepId, Surroundings};
 pub use runtime::{Runtime, RuntimeError};
-pub use scope::predefined_arguments;
+pub use scope::{predefined_arguments, target_stage};
 pub use step_run::{CommandFailure, Files, RunMount, RunOutcome, RunStep, Runner};
 pub use visit::{TOOLBOX, Visit};

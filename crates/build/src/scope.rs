@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bedplate_dockerfile::Scope;
+use bedplate_dockerfile::{Dockerfile, Scope};
 use bedplate_oci::Platform;
 
 /// Build arguments that RUN sees without an ARG, and that stay out of history and cache.
@@ -27,6 +27,13 @@ const PROXIES: [&str; 10] = [
     "ALL_PROXY",
     "all_proxy",
 ];
+
+/// The value of `TARGETSTAGE`: what was asked for, else the name of the last stage, else `default`.
+#[must_use]
+pub fn target_stage<'a>(file: &'a Dockerfile, target: Option<&'a str>) -> &'a str {
+    let last = || file.stages.last().and_then(|stage| stage.name()).map(|name| name.as_str());
+    target.filter(|target| !target.is_empty()).or_else(last).unwrap_or("default")
+}
 
 /// The arguments that FROM lines see without an ARG: platforms, and the stage that is built.
 ///
@@ -151,6 +158,15 @@ impl Scope for StageScope<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_target_stage_has_a_name_always() {
+        let named = Dockerfile::parse(b"FROM a AS one\nFROM b AS two\n").unwrap();
+        let unnamed = Dockerfile::parse(b"FROM a AS one\nFROM b\n").unwrap();
+        let stages = [(&named, None), (&named, Some("")), (&named, Some("one")), (&unnamed, None)];
+        let found = stages.map(|(file, target)| target_stage(file, target));
+        assert_eq!(found, ["two", "two", "one", "default"]);
+    }
 
     #[test]
     fn environment_goes_before_arguments() {

@@ -24,8 +24,9 @@ const BUSYBOX: &str = "busybox";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The shell has the environment, the user and the directory of the command that failed, and the files as the command
-left them; what --mount showed and secrets are not there. What the shell changes is forgotten. Of each stage of a
-Dockerfile the last failure is kept, until the stage is built or bedplate builder prune removes it.
+left them; what --mount showed and secrets are not there. What the shell changes is forgotten (it stays where the
+machine has no overlays). Of each stage of a Dockerfile the last failure is kept, until the stage is built or
+bedplate builder prune removes it.
 
 An image without a shell is looked into with a static busybox, from the signed package of the distribution.
 
@@ -72,7 +73,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     if terminal {
         let when = if args.before { "before" } else { "after" };
         let FailedStep { stage, text, status, .. } = &step;
-        context.say(&format!("[{stage}] {when} {text} (status {status}); exit leaves, and nothing is kept"));
+        // A whole copy is what the shell works in: another one for each look would cost more than it is worth.
+        let kept = if step.copied && !args.before { "changes stay" } else { "changes are forgotten" };
+        context.say(&format!("[{stage}] {when} {text} (status {status}); {kept}"));
     }
     let mut visit = Visit { before: args.before, command: args.command.as_deref(), terminal, toolbox: None };
     let mut folder = match &args.toolbox {
@@ -116,7 +119,8 @@ fn fetched(args: &Args, store: &Store, context: &Context) -> Result<Vec<u8>, Fai
     let fetcher = context.fetcher()?;
     let host = Host::read(Path::new("/"))?;
     let from = |offline| {
-        let observer = Told(context);
+        // Of the first try, which is no more than a look into the cache, nothing is told.
+        let observer = Told { context, quiet: offline };
         let acquiring = AcquireContext {
             store,
             fetcher: &fetcher,
@@ -153,12 +157,15 @@ fn toolbox_of(busybox: &[u8], lease: &Lease) -> Result<PathBuf, Failure> {
 }
 
 /// Tells what people should know of the archive.
-struct Told<'a>(&'a Context);
+struct Told<'a> {
+    context: &'a Context,
+    quiet: bool,
+}
 
 impl Observer for Told<'_> {
     fn event(&self, event: Event<'_>) {
-        if let Event::Notice(notice) = event {
-            self.0.warn(notice);
+        if let (Event::Notice(notice), false) = (event, self.quiet) {
+            self.context.warn(notice);
         }
     }
 }

@@ -57,6 +57,21 @@ fn a_failure_is_kept_until_the_stage_is_built_or_the_cache_emptied() {
 }
 
 #[test]
+fn without_an_overlay_the_copy_is_kept() {
+    let Some(sandbox) = ready("build_debug::copy", FAILING) else { return };
+    failed(&sandbox, &["build", "--root-kind=copy", "."]);
+    let look = |words: &[&str]| sandbox.bedplate([&["debug", "--root-kind=copy"], words].concat());
+    assert_eq!(look(&["-c", "pwd; ls; cat new"]).ok().text(), "/srv\nnew\nafter");
+    look(&["--before", "-c", "ls"]).fails().says("no overlays");
+    // Whoever has overlays by now sees the same, and what was before.
+    if bedplate_testkit::privilege::is_root() {
+        assert_eq!(sandbox.bedplate(["debug", "--before", "-c", "ls"]).ok().text(), "old");
+    }
+    sandbox.bedplate(["builder", "prune", "-f"]).ok();
+    fsck(&sandbox);
+}
+
+#[test]
 fn secrets_are_not_kept() {
     let test = "build_debug::secrets";
     let Some(sandbox) = ready(test, "FROM box\nRUN --mount=type=secret,id=t,env=TOKEN test -n \"$TOKEN\"; exit 1\n")

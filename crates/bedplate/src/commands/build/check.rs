@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use bedplate_build::predefined_arguments;
+use bedplate_build::{predefined_arguments, target_stage};
 use bedplate_dockerfile::check::{
     Base, CheckOptions, Outline, OutlineMount, Subject, Surroundings, Target, check, outline, targets,
 };
@@ -150,11 +150,7 @@ impl Judge<'_> {
 
     fn predefined(&self) -> BTreeMap<String, String> {
         let (asked, host) = self.platforms;
-        let stage = self.target.unwrap_or_else(|| {
-            let last = self.file.stages.last().and_then(|stage| stage.name());
-            last.map_or("default", |name| name.as_str())
-        });
-        predefined_arguments(asked.unwrap_or(host), host, stage)
+        predefined_arguments(asked.unwrap_or(host), host, target_stage(self.file, self.target))
     }
 
     fn subject<'s>(&'s self, predefined: &'s BTreeMap<String, String>) -> Subject<'s> {

@@ -309,7 +309,7 @@ mod tests {
             ("type=image,push=true", Err("pushed")),
             ("type=local", Err("needs a directory")),
             ("type=zip,dest=x", Err("no type")),
-            ("type=tar,speed=1", Err("no option \"speed\"")),
+            ("type=tar,speed=1", Err("there is no option")),
         ];
         for (text, expected) in table {
             match (one(text), expected) {

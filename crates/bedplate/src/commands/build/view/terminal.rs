@@ -178,7 +178,7 @@ mod tests {
             [
                 "[+] Building 5.0s (2/3)",
                 " => [stage-0 1/9] FROM base                             0.5s",
-                " => CACHED [stage-0 2/9] COPY . /src           12.3MB    0.5s",
+                " => CACHED [stage-0 2/9] COPY . /src          12.3MB    0.5s",
                 " => [stage-0 3/9] RUN make                              2.0s",
                 " => => # one",
                 " => => # two",
