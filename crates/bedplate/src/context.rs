@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bedplate_bootstrap::acquire::Notice;
 use bedplate_fetch::{Fetcher, Limits, Proxies};
 use bedplate_store::{OpenOptions, Sharing, Store, StoreError};
 use bedplate_tree::Timestamp;
@@ -67,6 +68,7 @@ impl Context {
                 .with_writer(std::io::stderr)
                 .with_max_level(tracing::Level::DEBUG)
                 .without_time()
+                .with_ansi(std::io::stderr().is_terminal())
                 .init();
         }
         // By its number, not its rights: in a container without any, root's images are still root's.
@@ -162,6 +164,12 @@ impl Context {
     pub(crate) fn say(&self, what: &str) {
         // A closed stderr is the user's choice.
         let _ = writeln!(std::io::stderr(), "{what}");
+    }
+
+    /// Says what a bootstrap's archives gave rise to, on stderr: a warning, or how something is done here.
+    pub(crate) fn notice(&self, notice: &Notice) {
+        let kind = if notice.is_note() { "note" } else { "warning" };
+        let _ = writeln!(std::io::stderr(), "{kind}: {notice}");
     }
 
     /// The wall clock in seconds since 1970: what signatures and indexes are judged by, and nothing in an image.

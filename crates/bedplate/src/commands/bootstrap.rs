@@ -34,6 +34,10 @@ use crate::failure::{Failure, Kind};
 
 /// Bootstraps; prints the image ID, or the packages.
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, Failure> {
+    if let Some(word) = args.suite.as_deref().filter(|word| word.ends_with(".toml")) {
+        return Err(Failure::new(Kind::User, format!("{word:?} is no suite"))
+            .hint(format!("a recipe is given with --recipe {word}")));
+    }
     let recipe = args.recipe.as_deref().map(read_recipe).transpose()?;
     let tags = match &recipe {
         Some(recipe) if args.tag.is_empty() => &recipe.tags,

@@ -356,7 +356,7 @@ impl Display for Lines<'_> {
 impl Observer for Lines<'_> {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Acquire(acquire::Event::Notice(notice)) => self.context.warn(notice),
+            Event::Acquire(acquire::Event::Notice(notice)) => self.context.notice(notice),
             Event::Remark(text) => self.context.warn(&text),
             Event::Acquire(acquire::Event::Retrying { error, .. }) => self.context.warn(&error),
             Event::Acquire(acquire::Event::Planned { stage: Stage::Releases, .. }) => {

@@ -165,7 +165,7 @@ struct Told<'a> {
 impl Observer for Told<'_> {
     fn event(&self, event: Event<'_>) {
         if let (Event::Notice(notice), false) = (event, self.quiet) {
-            self.context.warn(notice);
+            self.context.notice(notice);
         }
     }
 }

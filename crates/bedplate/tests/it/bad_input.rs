@@ -606,3 +606,14 @@ fn fsck_finds_what_is_broken() {
         assert!(!outcome.stderr.contains("panicked"), "{what}: {outcome}");
     }
 }
+
+#[test]
+fn what_cannot_be_bootstrapped_is_answered_with_what_can() {
+    let sandbox = sandbox();
+    let bootstrap = |words: &[&str]| sandbox.bedplate([&["bootstrap"], words].concat());
+    bootstrap(&["base.toml"]).ends(1).says("is no suite").says("--recipe base.toml");
+    bootstrap(&["fedora:41"]).ends(1).says("no distribution \"fedora\"; there are suites of debian, ubuntu");
+    bootstrap(&["nonesuch"]).ends(1).says("there are suites of debian, ubuntu");
+    bootstrap(&["trixi"]).ends(1).says("near: trixie");
+    bootstrap(&["trixie", "--jobs", "0"]).ends(125).says("--jobs");
+}

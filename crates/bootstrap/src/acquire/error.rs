@@ -421,7 +421,9 @@ fn download_hint(error: &FetchError) -> Option<&'static str> {
         FetchError::Status { status: 404 | 410, .. } => {
             Some("the mirror is incomplete, or in the midst of an update; try again, or ask another one with --mirror")
         }
-        error if error.is_network_error() => Some("try again later, or ask another mirror with --mirror"),
+        error if error.is_network_error() => {
+            Some("try again later, or ask another mirror with --mirror; --offline takes what was fetched before")
+        }
         _ => None,
     }
 }

@@ -142,6 +142,14 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// Whether it only tells how things are done here, and warns of nothing.
+    #[must_use]
+    pub fn is_note(&self) -> bool {
+        matches!(self, Self::HostSources { .. } | Self::HostIgnoresValidUntil { .. })
+    }
+}
+
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

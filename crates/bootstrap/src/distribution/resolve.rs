@@ -31,12 +31,14 @@ impl Resolved<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ResolveError {
     /// No distribution has this name.
-    #[error("no distribution {name:?}{}", near_words(.near))]
+    #[error("no distribution {name:?}{}", near_or_all(.near, .known))]
     NoDistribution {
         /// The name.
         name: String,
         /// Names that look like it.
         near: Vec<String>,
+        /// The names of all.
+        known: Vec<String>,
     },
     /// The distribution has no such suite.
     #[error("{distribution} has no suite {word:?}{}", near_words(.near))]
@@ -49,12 +51,14 @@ pub enum ResolveError {
         near: Vec<String>,
     },
     /// No distribution has such a suite.
-    #[error("no distribution has a suite {word:?}{}", near_words(.near))]
+    #[error("no distribution has a suite {word:?}{}", near_or_all(.near, .known))]
     Unknown {
         /// The word.
         word: String,
         /// Words that look like it.
         near: Vec<String>,
+        /// The names of all distributions.
+        known: Vec<String>,
     },
     /// Several distributions have such a suite.
     #[error("suite {word:?} exists in several distributions: {}", .found.join(", "))]
@@ -68,6 +72,13 @@ pub enum ResolveError {
 
 fn near_words(words: &[String]) -> String {
     if words.is_empty() { String::new() } else { format!("; near: {}", words.join(", ")) }
+}
+
+fn near_or_all(near: &[String], known: &[String]) -> String {
+    match near.is_empty() {
+        true => format!("; there are suites of {}", known.join(", ")),
+        false => near_words(near),
+    }
 }
 
 /// Finds the suite that a word means: `debian:trixie`, `debian:13`, `debian`, `trixie`, `20.04`, `stable`.
@@ -84,6 +95,7 @@ pub fn resolve<'a>(word: &str, distributions: &'a [Distribution]) -> Result<Reso
             distributions.iter().find(|known| known.name == name).ok_or_else(|| ResolveError::NoDistribution {
                 name: name.into(),
                 near: nearest(name, distributions.iter().map(|known| known.name.as_str())),
+                known: names(distributions),
             })?;
         let suite = suite_of(distribution, rest).ok_or_else(|| ResolveError::NoSuite {
             distribution: name.into(),
@@ -110,10 +122,14 @@ pub fn resolve<'a>(word: &str, distributions: &'a [Distribution]) -> Result<Reso
         [one] => Ok(one),
         [] => {
             let known = distributions.iter().flat_map(|known| words(known).chain([known.name.as_str()]));
-            Err(ResolveError::Unknown { word: word.into(), near: nearest(word, known) })
+            Err(ResolveError::Unknown { word: word.into(), near: nearest(word, known), known: names(distributions) })
         }
         _ => Err(ResolveError::Ambiguous { word: word.into(), found: found.iter().map(Resolved::name).collect() }),
     }
+}
+
+fn names(distributions: &[Distribution]) -> Vec<String> {
+    distributions.iter().map(|known| known.name.clone()).collect()
 }
 
 /// Every word that means a suite of a distribution.
@@ -212,7 +228,7 @@ mod tests {
             ("fcal", "no distribution has a suite \"fcal\"; near: focal"),
             ("debian:focal", "debian has no suite \"focal\""),
             ("latest", "suite \"latest\" exists in several distributions: debian:trixie, ubuntu:resolute"),
-            ("", "no distribution has a suite \"\""),
+            ("", "no distribution has a suite \"\"; there are suites of debian, ubuntu"),
             ("debian:", "debian has no suite \"\""),
         ];
         for (word, expected) in cases {

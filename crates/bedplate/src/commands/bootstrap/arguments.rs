@@ -195,10 +195,10 @@ pub(crate) struct Args {
     )]
     pub(super) second_stage: bool,
     /// Downloads at once from one host [default: 4]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(super) downloads: Option<usize>,
     /// Threads that decode packages [default: one for each processor]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(super) jobs: Option<usize>,
     /// Programs that maintainer scripts call: native does what is known of debconf and deb-systemd-helper itself, run
     /// runs all of them; the image is the same

@@ -145,22 +145,26 @@ impl<'a> Shown<'a> {
     }
 
     fn remark(&self, text: &dyn std::fmt::Display) {
+        self.tell("warning", text, || self.context.warn(text));
+    }
+
+    fn tell(&self, key: &str, text: &dyn std::fmt::Display, say_it: impl FnOnce()) {
         match self.manner {
-            Manner::Json => say(&json!({"warning": text.to_string()})),
+            Manner::Json => say(&json!({key: text.to_string()})),
             Manner::Silent => {}
-            Manner::Bars | Manner::Lines => {
-                let state = self.state();
-                match &state.bar {
-                    Some(bar) => bar.suspend(|| self.context.warn(text)),
-                    None => self.context.warn(text),
-                }
-            }
+            Manner::Bars | Manner::Lines => match &self.state().bar {
+                Some(bar) => bar.suspend(say_it),
+                None => say_it(),
+            },
         }
     }
 
     fn acquiring(&self, event: acquire::Event<'_>) {
         match event {
-            acquire::Event::Notice(notice) => self.remark(notice),
+            acquire::Event::Notice(notice) => {
+                let key = if notice.is_note() { "note" } else { "warning" };
+                self.tell(key, notice, || self.context.notice(notice));
+            }
             acquire::Event::Planned { stage, items, bytes, cached } => {
                 let name = match stage {
                     Stage::Releases => "releases",
