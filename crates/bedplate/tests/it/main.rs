@@ -13,6 +13,7 @@ mod build;
 mod build_checks;
 mod build_contexts;
 mod build_debug;
+mod build_faults;
 mod build_flags;
 mod build_mounts;
 mod build_outputs;
