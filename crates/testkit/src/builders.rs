@@ -154,9 +154,9 @@ impl Builders {
         for (name, text) in files {
             std::fs::write(work.join(name), text).expect("own folder");
         }
-        // Process 1 of the namespace takes all others with it.
+        // No network, and process 1 of the namespace takes all others with it.
         let mut command = oracle::command("unshare");
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "sh"]).arg(work.join("enter.sh"));
+        command.args(["--mount", "--pid", "--net", "--fork", "--kill-child", "sh"]).arg(work.join("enter.sh"));
         command.arg(&self.root).arg(work).arg("script.sh");
         command.env("PATH", PATH).env("HOME", "/root");
         command
