@@ -2,7 +2,7 @@
 
 use crate::bad_input::private_mounts;
 use crate::kit::*;
-use bedplate_testkit::{Random, Sandbox, Tar, oracle};
+use bedplate_testkit::{Random, Sandbox, Tar, needs, oracle, privilege};
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
@@ -138,6 +138,8 @@ fn a_build_that_hangs_can_be_interrupted_and_killed() {
 #[test]
 fn a_disk_that_fills_fails_the_build_and_nothing_else() {
     let test = "build_faults::a_disk_that_fills";
+    // Who mounts without rights is root of a namespace of one id, where no container's terminals can be mounted.
+    needs!(test, privilege::is_root(), "needs root for a small disk with processes on it");
     let Some(before) = Before::new(test) else { return };
     let Some(wrapper) = private_mounts(test) else { return };
     let sandbox = &before.sandbox;
