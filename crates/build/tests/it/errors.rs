@@ -19,7 +19,7 @@ fn faults_name_step_and_object() {
         ("ENV A=${B:?needed}", "B: needed"),
         ("EXPOSE 99999", "invalid port"),
         ("STOPSIGNAL SIGNOPE", "invalid signal"),
-        ("USER $X", "USER needs a value"),
+        ("WORKDIR $X", "WORKDIR needs a value"),
         ("USER nobody\nWORKDIR /w", "there is no user \"nobody\""),
         ("COPY a /f\nWORKDIR /f", "cannot copy directory over regular file \"/f\""),
         ("COPY a /f\nWORKDIR /f/g", "in the place of a directory"),
