@@ -312,9 +312,11 @@ mod tests {
     #[test]
     fn a_failure_comes_out_of_a_library_as_it_went_in() {
         let failure = Failure::new(Kind::Environment, "no network").hint("plug it in").context("cannot fetch x");
-        let failure = Failure::from(io::Error::other(failure.into_error()));
+        let source = failure.into_error();
+        let failure = Failure::from(bedplate_build::StepError::Named { name: "x".into(), source });
         assert_eq!((failure.exit_status(), failure.hint.as_deref()), (69, Some("plug it in")));
-        assert_eq!(failure.render(), "error: cannot fetch x\n  cause: no network\nhint: plug it in\n");
+        let text = "error: cannot have \"x\"\n  cause: cannot fetch x\n  cause: no network\nhint: plug it in\n";
+        assert_eq!(failure.render(), text);
     }
 
     #[test]

@@ -54,6 +54,25 @@ const CASES: [Case; 7] = [
     Case { work: "build four stages, no cache", aim: "–", context: "four", no_cache: true, runs: true, short: false },
 ];
 
+/// The builders of Debian 13, and their versions.
+struct Modern {
+    serving: Serving,
+    buildkit: String,
+    buildah: String,
+}
+
+impl Modern {
+    fn serve(builders: &Builders, scratch: &Path) -> Result<Self, String> {
+        let serving = builders.serve(scratch)?;
+        let [buildkit, buildah] = [Builder::BuildKit, Builder::Buildah].map(|builder| builders.versions(builder));
+        Ok(Self { serving, buildkit, buildah })
+    }
+
+    fn command(&self, builder: Builder) -> Command {
+        self.serving.command(builder)
+    }
+}
+
 /// Ten steps that do next to nothing.
 fn ten() -> String {
     let steps: String = (0..10).map(|number| format!("RUN echo {number} > /file{number}\n")).collect();
@@ -90,7 +109,8 @@ impl Bench {
         }
         self.dockerfile("ten", &ten())?;
         self.dockerfile("four", &four())?;
-        let modern = absent(Builders::open(mirror("bookworm").as_deref()).and_then(|all| all.serve(&self.scratch)));
+        let builders = absent(Builders::open(mirror("bookworm").as_deref()));
+        let modern = builders.and_then(|builders| absent(Modern::serve(&builders, &self.scratch)));
         let has_box = self.prepare_box(modern.as_ref())?;
         for case in cases {
             if self.wants(case.work) && (has_box || !case.runs) {
@@ -101,7 +121,7 @@ impl Bench {
     }
 
     /// The image of a shell in every store; tells whether there is one.
-    fn prepare_box(&self, modern: Option<&Serving>) -> Result<bool, Failure> {
+    fn prepare_box(&self, modern: Option<&Modern>) -> Result<bool, Failure> {
         let Some(archive) = generate::busybox() else { return Ok(false) };
         let (layer, saved) = (self.scratch.join("box-layer.tar"), self.scratch.join("box.tar"));
         std::fs::write(&layer, archive).map_err(Failure::file("write", &layer))?;
@@ -120,7 +140,7 @@ impl Bench {
         Ok(true)
     }
 
-    fn build(&mut self, case: &Case, modern: Option<&Serving>) -> Result<(), Failure> {
+    fn build(&mut self, case: &Case, modern: Option<&Modern>) -> Result<(), Failure> {
         let &Case { work, aim, context, no_cache, runs, short } = case;
         let rounds = if short { self.rounds.short } else { self.rounds.long };
         let folder = self.scratch.join(context);
@@ -146,14 +166,14 @@ impl Bench {
         };
         if let Some(modern) = modern {
             let inside = format!("/mnt/{context}");
-            peer("BuildKit", format!("docker buildx {typed} ."), &|| {
+            peer("BuildKit", format!("docker buildx {typed} . ({})", modern.buildkit), &|| {
                 let mut command = modern.command(Builder::BuildKit);
                 command.arg("buildx").args(&args).arg(&inside);
                 command
             });
             let limits = "--isolation=chroot --ulimit nofile=1024:20000 --ulimit nproc=1024:2048 --pull=never";
             let layers = if no_cache { "--no-cache" } else { "--layers" };
-            let typed = format!("buildah build -q -t NAME {layers} {limits} --network=host .");
+            let typed = format!("buildah build -q -t NAME {layers} {limits} --network=host . ({})", modern.buildah);
             peer("buildah", typed, &|| {
                 let mut command = modern.command(Builder::Buildah);
                 command.args(["build", "-q", "-t", "bench-built", layers]).args(limits.split(' '));
