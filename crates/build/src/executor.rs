@@ -350,7 +350,10 @@ impl<'b, 'a> Executor<'b, 'a> {
         let position = at.position;
         let stage = plan::label(index, &self.build.request.dockerfile.stages[index]);
         self.layer(state, key.finish(), text, |this, state| {
-            let Given { mut mounts, defaults, secrets } = this.given(&planned, state.tree(this.build.store)?)?;
+            let written = script.as_ref().map(|script| String::from_utf8_lossy(&script.0).into_owned());
+            let command = written.unwrap_or_else(|| words.join(" "));
+            let tree = state.tree(this.build.store)?;
+            let Given { mut mounts, defaults, secrets } = this.given(&planned, tree, &command)?;
             if let (Some(content), Some(target)) = (script, words.first().cloned()) {
                 mounts.push(RunMount::Ready(Mount::File { target, content, mode: 0o755, uid: 0, gid: 0 }));
             }

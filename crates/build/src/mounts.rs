@@ -191,7 +191,8 @@ impl Executor<'_, '_> {
     }
 
     /// Looks up what was given to the build for the mounts of a step.
-    pub(crate) fn given(&self, planned: &[Planned], tree: &Tree) -> Result<Given, StepError> {
+    /// `command` is what the step runs, as text.
+    pub(crate) fn given(&self, planned: &[Planned], tree: &Tree, command: &str) -> Result<Given, StepError> {
         let (mut mounts, mut defaults, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         for one in planned {
             let Planned { mount, target, files } = one;
@@ -258,7 +259,7 @@ impl Executor<'_, '_> {
                 }
             }
         }
-        mounts.extend(keeping_archives(&mounts, tree));
+        mounts.extend(keeping_archives(&mounts, tree, command));
         Ok(Given { mounts, defaults, secrets })
     }
 }
@@ -270,8 +271,11 @@ const DOCKER_CLEAN: &str = "/etc/apt/apt.conf.d/docker-clean";
 const ARCHIVES: &str = "/var/cache/apt/archives";
 
 /// With a cache where apt keeps archives, nothing is to be removed from it: the set-up of Docker's images that does so is
-/// covered while the step runs.
-fn keeping_archives(mounts: &[RunMount], tree: &Tree) -> Option<RunMount> {
+/// covered while the step runs. A step that sees to it itself is left alone, since what is covered cannot be removed.
+fn keeping_archives(mounts: &[RunMount], tree: &Tree, command: &str) -> Option<RunMount> {
+    if !command.contains("apt") || command.contains("docker-clean") || command.contains("apt.conf.d") {
+        return None;
+    }
     let holds =
         |target: &str| ARCHIVES.strip_prefix(target).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let cached = mounts.iter().any(|mount| matches!(mount, RunMount::Cache { target, .. } if holds(target)));

@@ -160,21 +160,31 @@ fn secrets_are_seen_by_their_step_only() {
 fn a_cache_of_apts_keeps_what_apt_fetched() {
     let Some(sandbox) = with_box("build_mounts::apt") else { return };
     let clean = "etc/apt/apt.conf.d/docker-clean";
-    sandbox.write("clean", "DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb\"; };\n");
-    let base = format!("FROM box AS base\nCOPY clean /{clean}\n");
-    let told = |mounts: &str| {
-        let dockerfile = format!("{base}FROM base\nRUN {mounts} cat /{clean} > /out\n");
+    let text = "DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb\"; };\n";
+    sandbox.write("clean", text);
+    sandbox.write_program("apt-get", format!("#!/bin/sh\ncat /{clean} > /out\n"));
+    let base = format!("FROM box AS base\nCOPY clean /{clean}\nCOPY apt-get show /bin/\n");
+    sandbox.write_program("show", format!("#!/bin/sh\nrm /{clean} && touch /out\n"));
+    let told = |mounts: &str, command: &str| {
+        let dockerfile = format!("{base}FROM base\nRUN {mounts} {command}\n");
         built(&sandbox, &dockerfile, &["--no-cache"]);
-        assert_eq!(file(&sandbox, "x", clean), "DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb\"; };\n");
         file(&sandbox, "x", "out").contains("Keep-Downloaded-Packages")
     };
-    assert!(told("--mount=type=cache,target=/var/cache/apt,sharing=locked"));
-    assert!(told("--mount=type=cache,target=/var/cache/apt/archives"));
-    assert!(told("--mount=type=tmpfs,target=/t --mount=type=cache,target=/var/cache"));
-    assert!(!told(""));
-    assert!(!told("--mount=type=cache,target=/var/cache/aptitude"));
-    assert!(!told("--mount=type=tmpfs,target=/var/cache/apt"));
-    built(&sandbox, &format!("FROM box\nRUN --mount=type=cache,target=/var/cache/apt test ! -e /{clean}\n"), &[]);
+    let cache = "--mount=type=cache,target=/var/cache/apt,sharing=locked";
+    assert!(told(cache, "apt-get update"));
+    assert_eq!(file(&sandbox, "x", clean), text);
+    assert!(told("--mount=type=cache,target=/var/cache/apt/archives", "apt-get update"));
+    assert!(told("--mount=type=tmpfs,target=/t --mount=type=cache,target=/var/cache", "apt-get update"));
+    assert!(!told("", "apt-get update"));
+    assert!(!told("--mount=type=cache,target=/var/cache/aptitude", "apt-get update"));
+    assert!(!told("--mount=type=tmpfs,target=/var/cache/apt", "apt-get update"));
+    // What Dockerfiles for other builders do by hand works, and so does a script that does it.
+    for command in [&format!("rm -f /{clean} && touch /out && ! apt-get update"), "show"] {
+        assert!(!told(cache, command), "{command}");
+        assert!(!listing(&sandbox, "x").contains_key(clean), "{command}");
+    }
+    let none = format!("FROM box\nRUN {cache} echo apt && test ! -e /{clean}\n");
+    built(&sandbox, &none, &[]);
 }
 
 #[test]
