@@ -4,6 +4,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --release --package bedplate
-bedplate=$(ls -t target/*-linux-*/release/bedplate | head -n 1)
+bedplate=$(ls -t "${CARGO_TARGET_DIR:-target}"/*-linux-*/release/bedplate | head -n 1)
 "$bedplate" bootstrap debian:trixie --tag trixie
 "$bedplate" run --rm trixie cat /etc/os-release
