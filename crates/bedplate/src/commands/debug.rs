@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use bedplate_bootstrap::acquire::{Context as AcquireContext, Event, Host, Observer};
+use bedplate_bootstrap::acquire::{Context as AcquireContext, Host};
 use bedplate_bootstrap::distribution::Pocket;
 use bedplate_bootstrap::request::{Mirror, Request};
 use bedplate_bootstrap::toolbox;
@@ -13,6 +13,7 @@ use bedplate_build::{FailedStep, FailedStepError, Runtime, RuntimeError, Visit};
 use bedplate_store::{Lease, Store};
 use bedplate_sys::userns::Sources;
 
+use super::keyring::Told;
 use super::way::Way;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -154,18 +155,4 @@ fn toolbox_of(busybox: &[u8], lease: &Lease) -> Result<PathBuf, Failure> {
         symlink(BUSYBOX, folder.join(name))?;
     }
     Ok(folder)
-}
-
-/// Tells what people should know of the archive.
-struct Told<'a> {
-    context: &'a Context,
-    quiet: bool,
-}
-
-impl Observer for Told<'_> {
-    fn event(&self, event: Event<'_>) {
-        if let (Event::Notice(notice), false) = (event, self.quiet) {
-            self.context.notice(notice);
-        }
-    }
 }

@@ -187,9 +187,9 @@ fn update(args: Update, context: &Context) -> Result<u8, Failure> {
 }
 
 /// Tells what people should know of the archive, and nothing of the progress of ten seconds.
-struct Told<'a> {
-    context: &'a Context,
-    quiet: bool,
+pub(super) struct Told<'a> {
+    pub(super) context: &'a Context,
+    pub(super) quiet: bool,
 }
 
 impl Observer for Told<'_> {
